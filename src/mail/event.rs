@@ -1,0 +1,103 @@
+//! What went wrong in a session, in words that help the person beside the printer.
+
+/// Something the operator should be able to see about a session.
+///
+/// Never carries what the client sent: an unrecognized "command" may be half of a password.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SessionEvent {
+    /// The first octet was the start of a TLS hello.
+    TlsOnPlainPort,
+    /// The TLS handshake failed.
+    TlsFailed,
+    /// Nothing came on an implicit-TLS port.
+    SilentOnTlsPort,
+    /// Text that arrived in clear behind STARTTLS was thrown away.
+    PlaintextDiscarded,
+    /// A password was offered, or about to be, without encryption where that is not allowed.
+    SecretInClear,
+    /// A line that is no command.
+    UnknownCommand,
+    /// A command line over the limit.
+    LineTooLong,
+    /// Content or commands came before they could be valid.
+    NotSynchronized,
+    /// The error budget is used up.
+    TooManyErrors,
+    /// Nothing was heard for too long.
+    Idle,
+    /// Message content came below the minimum rate.
+    TooSlow,
+    /// The message is over the size limit.
+    MessageTooBig,
+    /// The client left in the middle of a message.
+    LostInData,
+}
+
+impl SessionEvent {
+    /// The word for logs and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::TlsOnPlainPort => "tls_on_plain_port",
+            Self::TlsFailed => "tls_failed",
+            Self::SilentOnTlsPort => "silent_on_tls_port",
+            Self::PlaintextDiscarded => "plaintext_discarded",
+            Self::SecretInClear => "secret_in_clear",
+            Self::UnknownCommand => "unknown_command",
+            Self::LineTooLong => "line_too_long",
+            Self::NotSynchronized => "not_synchronized",
+            Self::TooManyErrors => "too_many_errors",
+            Self::Idle => "idle",
+            Self::TooSlow => "too_slow",
+            Self::MessageTooBig => "message_too_big",
+            Self::LostInData => "lost_in_data",
+        }
+    }
+
+    /// What it means and what to change on the device.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::TlsOnPlainPort => {
+                "the client starts TLS at once on a port that begins in clear: set the device to \
+                 STARTTLS or to no encryption, or point it at a listener with tls = \"implicit\""
+            }
+            Self::TlsFailed => {
+                "the client could not agree on TLS (1.2 or 1.3) or does not trust the certificate: \
+                 update the device, import the certificate, or use a plain listener on a trusted network"
+            }
+            Self::SilentOnTlsPort => {
+                "the client sent nothing on a port that expects TLS at once: it probably expects \
+                 STARTTLS or plain SMTP"
+            }
+            Self::PlaintextDiscarded => {
+                "text in clear behind STARTTLS was ignored: a faulty client, or someone in between"
+            }
+            Self::SecretInClear => {
+                "the client offers its password in clear where encryption is required: switch on \
+                 TLS on the device, or add its network to clear_auth of the listener"
+            }
+            Self::UnknownCommand => {
+                "not a command that SMTP knows: some other protocol, or a device that lost its place"
+            }
+            Self::LineTooLong => "a command line over the limit: some other protocol, or an attack",
+            Self::NotSynchronized => {
+                "input came behind the end of a message or ahead of a reply: the client does not \
+                 double leading dots, or does not wait for replies; the message was not taken"
+            }
+            Self::TooManyErrors => "the client made too many errors and was disconnected",
+            Self::Idle => "the client was silent for too long and was disconnected",
+            Self::TooSlow => "the client sent message content below min_rate and was disconnected",
+            Self::MessageTooBig => {
+                "the message is over max_message_size: lower the scan resolution, or send a link"
+            }
+            Self::LostInData => {
+                "the client left in the middle of a message, nothing was accepted: its time-out is \
+                 too short, or the network failed"
+            }
+        }
+    }
+
+    /// Whether it is worth a warning, or only a look when something else is wrong.
+    pub fn is_notable(self) -> bool {
+        !matches!(self, Self::Idle | Self::UnknownCommand)
+    }
+}

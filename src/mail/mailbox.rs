@@ -1,0 +1,325 @@
+//! An email address, parsed once and trusted afterwards.
+//!
+//! The parser is as lenient as old devices need (dots anywhere in the local part, underscores in
+//! host names, a trailing dot on the domain) and never repairs anything that a policy decision
+//! looks at. Control and zero-width characters are refused everywhere, so a `Mailbox` can be put
+//! into a header, a log line or JSON as it is.
+//!
+//! RFC 5321 §4.1.2, RFC 5890 (A-labels)
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// `local-part@domain`; the local part exactly as given, the domain in ASCII without a trailing dot.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mailbox {
+    text: String,
+    at: usize,
+}
+
+impl Mailbox {
+    /// Parses one bare address (no angle brackets, no display name).
+    ///
+    /// # Errors
+    /// Names what is wrong with the address; see [`MailboxError`].
+    pub fn parse(input: &str) -> Result<Self, MailboxError> {
+        if input.len() > ADDRESS_OCTETS_MAX {
+            return Err(MailboxError::TooLong);
+        }
+        if input.chars().any(is_invisible) {
+            return Err(MailboxError::Invisible);
+        }
+        let at = match split_at_sign(input) {
+            Some(at) => at,
+            None if input.is_empty() => return Err(MailboxError::Syntax),
+            None => return Err(MailboxError::NoDomain),
+        };
+        let local = &input[..at];
+        if !local.is_ascii() {
+            return Err(MailboxError::LocalNotAscii);
+        }
+        if !is_local_part(local) {
+            return Err(MailboxError::Syntax);
+        }
+        let domain = parse_domain(&input[at + 1..])?;
+        Ok(Self {
+            text: format!("{local}@{domain}"),
+            at,
+        })
+    }
+
+    /// The part before the `@`, quotes included.
+    pub fn local(&self) -> &str {
+        &self.text[..self.at]
+    }
+
+    /// The part behind the `@`.
+    pub fn domain(&self) -> &str {
+        &self.text[self.at + 1..]
+    }
+
+    /// The whole address.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What two spellings of one address share: used to compare, never to send.
+    pub fn key(&self) -> String {
+        self.text.to_ascii_lowercase()
+    }
+
+    /// Whether both are the same address, ignoring case in either part.
+    pub fn matches(&self, other: &Self) -> bool {
+        self.text.eq_ignore_ascii_case(&other.text)
+    }
+
+    /// Whether the domain is an IP address, bracketed or not: no provider can route that.
+    pub fn is_literal(&self) -> bool {
+        let domain = self.domain();
+        domain.starts_with('[') || domain.parse::<Ipv4Addr>().is_ok()
+    }
+}
+
+impl FromStr for Mailbox {
+    type Err = MailboxError;
+
+    fn from_str(input: &str) -> Result<Self, MailboxError> {
+        Self::parse(input)
+    }
+}
+
+impl TryFrom<String> for Mailbox {
+    type Error = MailboxError;
+
+    fn try_from(input: String) -> Result<Self, MailboxError> {
+        Self::parse(&input)
+    }
+}
+
+impl From<Mailbox> for String {
+    fn from(mailbox: Mailbox) -> Self {
+        mailbox.text
+    }
+}
+
+impl fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Why a text is not an address we can carry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum MailboxError {
+    /// There is no `@`, or nothing behind it.
+    #[error("address has no domain")]
+    NoDomain,
+    /// The local part has characters that need SMTPUTF8, which the provider does not take.
+    #[error("local part is not ASCII")]
+    LocalNotAscii,
+    /// Control or zero-width characters: header injection or a broken client.
+    #[error("address has invisible characters")]
+    Invisible,
+    /// Longer than any address can be.
+    #[error("address is too long")]
+    TooLong,
+    /// Anything else that is not `local-part@domain`.
+    #[error("not an address")]
+    Syntax,
+}
+
+/// What an allow list may name: one address, or every address of one domain.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum AddressPattern {
+    /// Exactly this address.
+    Address(Mailbox),
+    /// Every address of exactly this domain (not of its sub-domains).
+    Domain(String),
+}
+
+impl AddressPattern {
+    /// Whether the pattern covers `mailbox`.
+    pub fn covers(&self, mailbox: &Mailbox) -> bool {
+        match self {
+            Self::Address(address) => address.matches(mailbox),
+            Self::Domain(domain) => domain.eq_ignore_ascii_case(mailbox.domain()),
+        }
+    }
+}
+
+impl FromStr for AddressPattern {
+    type Err = MailboxError;
+
+    /// Reads `scan@example.com`, `example.com` or `@example.com`.
+    fn from_str(input: &str) -> Result<Self, MailboxError> {
+        let domain = input.strip_prefix('@').unwrap_or(input);
+        if domain.contains('@') {
+            return Mailbox::parse(input).map(Self::Address);
+        }
+        if domain.chars().any(is_invisible) {
+            return Err(MailboxError::Invisible);
+        }
+        parse_domain(domain).map(Self::Domain)
+    }
+}
+
+impl fmt::Display for AddressPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Domain(domain) => f.write_str(domain),
+        }
+    }
+}
+
+/// The last `@` outside quotes.
+fn split_at_sign(input: &str) -> Option<usize> {
+    let mut quoted = false;
+    let mut escaped = false;
+    let mut at = None;
+    for (index, character) in input.char_indices() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '@' if !quoted => at = Some(index),
+            _ => {}
+        }
+    }
+    at
+}
+
+fn is_local_part(local: &str) -> bool {
+    if local.is_empty() || local.len() > LOCAL_OCTETS_MAX {
+        return false;
+    }
+    match local.strip_prefix('"') {
+        Some(rest) => rest.strip_suffix('"').is_some_and(is_quoted_content),
+        None => local.bytes().all(is_atom_or_dot),
+    }
+}
+
+fn is_quoted_content(content: &str) -> bool {
+    let mut escaped = false;
+    for byte in content.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return false,
+            _ => {}
+        }
+    }
+    !escaped
+}
+
+fn is_atom_or_dot(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"<>()[],;:\\\"@".contains(&byte)
+}
+
+/// The domain in ASCII, without its trailing dot (stripped before any policy sees it).
+fn parse_domain(input: &str) -> Result<String, MailboxError> {
+    let domain = input.strip_suffix('.').unwrap_or(input);
+    if domain.is_empty() {
+        return Err(MailboxError::NoDomain);
+    }
+    if let Some(literal) = domain.strip_prefix('[') {
+        let inside = literal.strip_suffix(']').ok_or(MailboxError::Syntax)?;
+        let plain = inside
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".:-".contains(&byte));
+        return if plain && !inside.is_empty() {
+            Ok(domain.to_owned())
+        } else {
+            Err(MailboxError::Syntax)
+        };
+    }
+    let ascii = if domain.is_ascii() {
+        domain.to_owned()
+    } else {
+        idna::domain_to_ascii(domain).map_err(|_| MailboxError::Syntax)?
+    };
+    let label_is_plain = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    if ascii.len() <= DOMAIN_OCTETS_MAX && ascii.split('.').all(label_is_plain) {
+        Ok(ascii)
+    } else {
+        Err(MailboxError::Syntax)
+    }
+}
+
+/// Control characters, and characters that print as nothing or turn the direction of a line.
+fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// RFC 5321 §4.5.3.1.3 allows 256 with the brackets; some bounce addresses are longer.
+const ADDRESS_OCTETS_MAX: usize = 384;
+/// RFC 5321 §4.5.3.1.1 says 64; return addresses of mailing lists are often longer.
+const LOCAL_OCTETS_MAX: usize = 128;
+/// RFC 5321 §4.5.3.1.2.
+const DOMAIN_OCTETS_MAX: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_real_devices_are_read_as_they_are() {
+        for (input, local, domain) in [
+            ("scan@example.com", "scan", "example.com"),
+            ("ilo.@example.com", "ilo.", "example.com"),
+            ("a..b@example.com", "a..b", "example.com"),
+            ("u@example.com.", "u", "example.com"),
+            ("\"a b\"@example.com", "\"a b\"", "example.com"),
+            ("\"a@b\"@example.com", "\"a@b\"", "example.com"),
+            ("root@af5be243f321", "root", "af5be243f321"),
+            ("u@stack_app_1.net", "u", "stack_app_1.net"),
+            ("x@büro.example", "x", "xn--bro-hoa.example"),
+            ("x@[192.0.2.9]", "x", "[192.0.2.9]"),
+        ] {
+            let mailbox = Mailbox::parse(input).expect(input);
+            assert_eq!((mailbox.local(), mailbox.domain()), (local, domain));
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_the_cause() {
+        for (input, error) in [
+            ("", MailboxError::Syntax),
+            ("scanner", MailboxError::NoDomain),
+            ("scanner@", MailboxError::NoDomain),
+            ("a\r\nBcc: x@y", MailboxError::Invisible),
+            ("a\u{200b}@example.com", MailboxError::Invisible),
+            ("büro@example.com", MailboxError::LocalNotAscii),
+            ("a b@example.com", MailboxError::Syntax),
+            ("a@b@example.com", MailboxError::Syntax),
+            ("a@exa mple.com", MailboxError::Syntax),
+            ("a@example..com", MailboxError::Syntax),
+            ("\"a@example.com", MailboxError::NoDomain),
+        ] {
+            assert_eq!(Mailbox::parse(input), Err(error), "{input:?}");
+        }
+        assert_eq!(
+            Mailbox::parse(&format!("{}@example.com", "a".repeat(400))),
+            Err(MailboxError::TooLong)
+        );
+    }
+
+    #[test]
+    fn a_domain_pattern_covers_its_domain_and_no_sub_domain() {
+        let pattern: AddressPattern = "Example.org".parse().expect("a domain");
+        assert!(pattern.covers(&Mailbox::parse("a@example.ORG").expect("an address")));
+        assert!(!pattern.covers(&Mailbox::parse("a@sub.example.org").expect("an address")));
+        assert!(!pattern.covers(&Mailbox::parse("a@notexample.org").expect("an address")));
+    }
+}

@@ -1,0 +1,26 @@
+//! The nouns of mail that every room speaks: addresses, envelopes, replies, verdicts, outcomes.
+//!
+//! Nothing here does anything: no sockets, no files, no clocks. What two rooms of one floor
+//! share is defined here, so that they can stay strangers to each other.
+
+mod dispatch;
+mod envelope;
+mod event;
+mod facts;
+mod ids;
+mod mailbox;
+mod outcome;
+pub mod reply;
+mod rules;
+mod verdict;
+
+pub use dispatch::{Dispatch, Edit, EditError, apply_edits};
+pub use envelope::{Envelope, Recipients, ReversePath};
+pub use event::SessionEvent;
+pub use facts::{Identity, SessionFacts, SessionId, SignIn, TlsFacts};
+pub use ids::{DispatchId, ParseIdError, SpoolId};
+pub use mailbox::{AddressPattern, Mailbox, MailboxError};
+pub use outcome::{Diagnostic, Outcome};
+pub use reply::Reply;
+pub use rules::{DeviceRule, FromOverride, ListenerRule, Rules};
+pub use verdict::{Basis, Submitter, Verdict};

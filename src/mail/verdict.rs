@@ -1,0 +1,50 @@
+//! Answers of a decision, and who was found to be submitting.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Reply;
+
+/// Policy's answer to one question of a session.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[must_use = "an unanswered question stalls the session"]
+pub enum Verdict {
+    /// Go on.
+    Accept,
+    /// Say this and stay connected.
+    Refuse(Reply),
+    /// Say this and close.
+    HangUp(Reply),
+}
+
+/// On whose behalf a transaction runs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Submitter {
+    /// The account whose key forwards the mail. Follows from listener, address or credential, never from a header.
+    pub account: Arc<str>,
+    /// The configured device; `None` for a peer that is only trusted by its network.
+    pub device: Option<Arc<str>>,
+    /// What the right to submit rests on.
+    pub basis: Basis,
+}
+
+/// What the right to submit rests on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Basis {
+    /// The client signed in.
+    Credential,
+    /// The client's address belongs to a device.
+    Address,
+    /// The client's address lies in a trusted network of the listener.
+    Trust,
+}
+
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Credential => "credential",
+            Self::Address => "address",
+            Self::Trust => "trust",
+        })
+    }
+}

@@ -1,0 +1,248 @@
+//! Separates the header block from the body while a message streams by.
+//!
+//! The block is made canonical on the way: a message without headers gets an empty block, a space
+//! before a colon goes, a lone header name is kept as `X-Malformed:`, and text where a header should
+//! be starts the body. Without this the provider could read body text as headers, and reach people
+//! whom the envelope does not name.
+//!
+//! RFC 5322 §2.2; device-quirks 5.7, 6.3, 6.5
+
+use bytes::{Bytes, BytesMut};
+
+/// Collects the header block; everything behind it is handed back.
+#[derive(Debug)]
+pub struct HeadCollector {
+    raw: BytesMut,
+    searched: usize,
+    octets_max: usize,
+    complete: bool,
+}
+
+/// The header block is over the limit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("header block is over the limit")]
+pub struct HeadTooBig;
+
+impl HeadCollector {
+    /// A collector for one message.
+    pub fn new(octets_max: usize) -> Self {
+        Self {
+            raw: BytesMut::new(),
+            searched: 0,
+            octets_max,
+            complete: false,
+        }
+    }
+
+    /// Takes content; gives back what belongs to the body.
+    ///
+    /// # Errors
+    /// When the block grows over the limit before it ends.
+    pub fn feed(&mut self, content: Bytes) -> Result<Bytes, HeadTooBig> {
+        if self.complete {
+            return Ok(content);
+        }
+        self.raw.extend_from_slice(&content);
+        let from = self.searched.saturating_sub(3);
+        let end = if self.raw.starts_with(b"\r\n") {
+            Some((0, 2))
+        } else {
+            memchr::memmem::find(&self.raw[from..], b"\r\n\r\n")
+                .map(|found| (from + found + 2, from + found + 4))
+        };
+        let Some((head_end, body_start)) = end else {
+            self.searched = self.raw.len();
+            return if self.raw.len() > self.octets_max {
+                Err(HeadTooBig)
+            } else {
+                Ok(Bytes::new())
+            };
+        };
+        if head_end > self.octets_max {
+            return Err(HeadTooBig);
+        }
+        self.complete = true;
+        let mut body = self.raw.split_off(body_start).freeze();
+        let raw = self.raw.split().freeze();
+        let canonical = Canonical::of(&raw[..head_end]);
+        if canonical.body_start < head_end {
+            // The empty line found is part of the body: the header block ended before it.
+            let mut longer = BytesMut::from(&raw[canonical.body_start..]);
+            longer.extend_from_slice(&body);
+            body = longer.freeze();
+        }
+        self.raw = BytesMut::from(canonical.head.as_slice());
+        Ok(body)
+    }
+
+    /// The message is complete: the canonical block, and what turned out to be body after all.
+    pub fn finish(self) -> (Vec<u8>, Vec<u8>) {
+        if self.complete {
+            return (self.raw.to_vec(), Vec::new());
+        }
+        let mut raw = self.raw.to_vec();
+        if !raw.is_empty() && !raw.ends_with(b"\r\n") {
+            raw.extend_from_slice(b"\r\n");
+        }
+        let canonical = Canonical::of(&raw);
+        (canonical.head, raw[canonical.body_start..].to_vec())
+    }
+}
+
+struct Canonical {
+    head: Vec<u8>,
+    body_start: usize,
+}
+
+impl Canonical {
+    /// `raw` is whole lines, none of them empty.
+    fn of(raw: &[u8]) -> Self {
+        let mut head = Vec::with_capacity(raw.len());
+        let mut start = 0;
+        while start < raw.len() {
+            let end = memchr::memmem::find(&raw[start..], b"\r\n")
+                .map_or(raw.len(), |found| start + found + 2);
+            let line = &raw[start..end];
+            match Line::of(line, head.is_empty()) {
+                Line::Good => head.extend_from_slice(line),
+                Line::SpaceBeforeColon { name, colon } => {
+                    head.extend_from_slice(&line[..name]);
+                    head.extend_from_slice(&line[colon..]);
+                }
+                Line::NameAlone => {
+                    head.extend_from_slice(b"X-Malformed: ");
+                    head.extend_from_slice(line);
+                }
+                Line::Text => break,
+            }
+            start = end;
+        }
+        Self {
+            head,
+            body_start: start,
+        }
+    }
+}
+
+enum Line {
+    Good,
+    SpaceBeforeColon { name: usize, colon: usize },
+    NameAlone,
+    Text,
+}
+
+impl Line {
+    fn of(line: &[u8], first: bool) -> Self {
+        if line.first().is_some_and(|octet| b" \t".contains(octet)) {
+            return if first { Self::Text } else { Self::Good };
+        }
+        let name = line
+            .iter()
+            .position(|octet| !is_name_octet(*octet))
+            .unwrap_or(line.len());
+        let spaces = line[name..]
+            .iter()
+            .position(|octet| !b" \t".contains(octet))
+            .unwrap_or(0);
+        match line.get(name + spaces) {
+            _ if name == 0 => Self::Text,
+            Some(b':') if spaces == 0 => Self::Good,
+            Some(b':') => Self::SpaceBeforeColon {
+                name,
+                colon: name + spaces,
+            },
+            Some(b'\r') if !first => Self::NameAlone,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// RFC 5322 §3.6.8: printable ASCII but for the colon.
+fn is_name_octet(octet: u8) -> bool {
+    octet.is_ascii_graphic() && octet != b':'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(message: &str, piece: usize) -> (String, String) {
+        let mut collector = HeadCollector::new(1000);
+        let mut body = Vec::new();
+        for bytes in message.as_bytes().chunks(piece) {
+            let part = collector.feed(Bytes::copy_from_slice(bytes));
+            body.extend_from_slice(&part.expect("a small header"));
+        }
+        let (head, more) = collector.finish();
+        body.extend_from_slice(&more);
+        (
+            String::from_utf8(head).expect("text"),
+            String::from_utf8(body).expect("text"),
+        )
+    }
+
+    #[test]
+    fn head_and_body_are_the_same_for_every_split_point() {
+        for (message, head, body) in [
+            (
+                "A: 1\r\nB: 2\r\n\r\nbody\r\n",
+                "A: 1\r\nB: 2\r\n",
+                "body\r\n",
+            ),
+            ("A: 1\r\n folded\r\n\r\n", "A: 1\r\n folded\r\n", ""),
+            ("A: 1\r\n", "A: 1\r\n", ""),
+            ("", "", ""),
+            ("\r\nbody\r\n", "", "body\r\n"),
+            (
+                "hello\r\nTo: x@y\r\n\r\nz\r\n",
+                "",
+                "hello\r\nTo: x@y\r\n\r\nz\r\n",
+            ),
+            (
+                " X: y\r\nA: 1\r\n\r\nz\r\n",
+                "",
+                " X: y\r\nA: 1\r\n\r\nz\r\n",
+            ),
+            (
+                "Subject : x\r\nA: 1\r\n\r\nz",
+                "Subject: x\r\nA: 1\r\n",
+                "z",
+            ),
+            (
+                "A: 1\r\nSubject\r\n\r\nz",
+                "A: 1\r\nX-Malformed: Subject\r\n",
+                "z",
+            ),
+            (
+                "A: 1\r\nDear Bob,\r\nTo: x@y\r\n\r\nz",
+                "A: 1\r\n",
+                "Dear Bob,\r\nTo: x@y\r\n\r\nz",
+            ),
+        ] {
+            for piece in 1..=message.len().max(1) {
+                assert_eq!(
+                    split(message, piece),
+                    (head.to_owned(), body.to_owned()),
+                    "{message:?} in pieces of {piece}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_block_over_the_limit_is_refused_and_a_big_body_is_not() {
+        let mut collector = HeadCollector::new(100);
+        assert_eq!(
+            collector.feed(Bytes::from("A: 1\r\n\r\n")),
+            Ok(Bytes::new())
+        );
+        let body = Bytes::from(vec![b'x'; 1000]);
+        assert_eq!(collector.feed(body.clone()), Ok(body));
+
+        let mut collector = HeadCollector::new(100);
+        assert_eq!(
+            collector.feed(Bytes::from(vec![b'x'; 101])),
+            Err(HeadTooBig)
+        );
+    }
+}

@@ -1,0 +1,25 @@
+//! Reads a message's header block and plans who gets it; never touches the body.
+//!
+//! The provider takes recipients from the headers, the envelope says who they should be. This room
+//! makes both agree ([`plan`]) with the smallest possible change, and none at all where they agree
+//! already. It works on the header block alone, in memory and bounded; content passes by.
+//!
+//! # Invariants
+//! - The recipients of all dispatches together are exactly the envelope's, each once.
+//! - A header is trusted to reach somebody only where two independent readers agree on it.
+//!
+//! RFC 5322
+
+mod addresses;
+mod fields;
+mod head;
+mod plan;
+mod sender;
+mod trace;
+
+pub use addresses::{AddressList, read_addresses};
+pub use fields::{Field, HeaderView};
+pub use head::{HeadCollector, HeadTooBig};
+pub use plan::{Hidden, Mismatch, PlanError, PlanSettings, plan};
+pub use sender::{HeaderSender, header_sender, override_edits};
+pub use trace::{Received, trace_headers};

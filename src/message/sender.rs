@@ -1,0 +1,117 @@
+//! Who a message says it is from, and how that is replaced where the operator wants it.
+//!
+//! device-quirks 3.12, 4.7, 6.3, 6.6
+
+use crate::mail::{Edit, Mailbox};
+
+use super::addresses::read_addresses;
+use super::fields::HeaderView;
+use super::plan::{ORIGINAL, insertion};
+
+/// The header's own statement about its sender.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HeaderSender {
+    /// No From field, or one without any address: the envelope sender has to stand in.
+    Missing,
+    /// More than one From field: two readers would see two senders.
+    Several,
+    /// A From or Sender field that can be read in two ways.
+    Unreadable,
+    /// Every address of From and Sender.
+    Addresses(Vec<Mailbox>),
+}
+
+/// Reads From and Sender.
+pub fn header_sender(view: &HeaderView<'_>) -> HeaderSender {
+    let mut from_fields = view.named("From");
+    let Some(from) = from_fields.next() else {
+        return HeaderSender::Missing;
+    };
+    if from_fields.next().is_some() {
+        return HeaderSender::Several;
+    }
+    let value = view.value(from);
+    let list = read_addresses(value);
+    if list.entries.is_empty() && !value.contains(&b'@') {
+        return HeaderSender::Missing;
+    }
+    let mut certain = list.certain;
+    let mut addresses: Vec<Mailbox> = list
+        .entries
+        .into_iter()
+        .map(|entry| entry.mailbox)
+        .collect();
+    for field in view.named("Sender") {
+        let list = read_addresses(view.value(field));
+        certain &= list.certain;
+        addresses.extend(list.entries.into_iter().map(|entry| entry.mailbox));
+    }
+    if certain {
+        HeaderSender::Addresses(addresses)
+    } else {
+        HeaderSender::Unreadable
+    }
+}
+
+/// Edits that make `sender` the only sender; what stood there is kept as `X-Original-…`, and as
+/// Reply-To where answers had no other address.
+pub fn override_edits(view: &HeaderView<'_>, sender: &Mailbox) -> Vec<Edit> {
+    let old: Vec<usize> = ["From", "Sender"]
+        .into_iter()
+        .flat_map(|name| view.named(name))
+        .map(|field| field.span.start)
+        .collect();
+    let mut lines = format!("From: {sender}\r\n");
+    if let (HeaderSender::Addresses(addresses), false) = (header_sender(view), view.has("Reply-To"))
+        && let Some(author) = addresses.first()
+    {
+        lines.push_str(&format!("Reply-To: {author}\r\n"));
+    }
+    let place = old.iter().min().copied().unwrap_or(view.len());
+    let mut edits = vec![insertion(place, lines)];
+    edits.extend(
+        old.into_iter()
+            .map(|start| insertion(start, ORIGINAL.to_owned())),
+    );
+    edits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::apply_edits;
+
+    #[test]
+    fn the_header_sender_is_read_or_said_to_be_doubtful() {
+        let mailbox = |text: &str| text.parse::<Mailbox>().expect("an address");
+        for (head, sender) in [
+            ("To: a@b.c\r\n", HeaderSender::Missing),
+            ("From: Scanner\r\n", HeaderSender::Missing),
+            ("From: a@b.c\r\nfrom: d@b.c\r\n", HeaderSender::Several),
+            ("From: a@b.c <d@b.c>\r\n", HeaderSender::Unreadable),
+            ("From: <a@b.c\r\n", HeaderSender::Unreadable),
+            (
+                "From:\"=?ISO-8859-1?B?Q1?=\r\n =?ISO-8859-1?B?Qw==?=\" <a@b.c>\r\nSender: d@b.c\r\n",
+                HeaderSender::Addresses(vec![mailbox("a@b.c"), mailbox("d@b.c")]),
+            ),
+        ] {
+            assert_eq!(
+                header_sender(&HeaderView::new(head.as_bytes())),
+                sender,
+                "{head:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_override_keeps_what_stood_there() {
+        let head = b"Subject: x\r\nFrom: Dev <dev@lan.c>\r\nSender: s@lan.c\r\n";
+        let view = HeaderView::new(head);
+        let edits = override_edits(&view, &"scan@b.c".parse().expect("an address"));
+        assert_eq!(
+            String::from_utf8(apply_edits(head, &edits).expect("edits")).expect("text"),
+            "Subject: x\r\nFrom: scan@b.c\r\nReply-To: dev@lan.c\r\n\
+             X-Original-From: Dev <dev@lan.c>\r\nX-Original-Sender: s@lan.c\r\n"
+        );
+    }
+}

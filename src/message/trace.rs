@@ -1,0 +1,104 @@
+//! The headers put in front of every message: where it came from, and what it lacked.
+//!
+//! An existing field is never changed, however wrong; a device's clock may say 1970.
+//!
+//! RFC 5321 §4.4, RFC 5322 §3.6, RFC 2045 §4
+
+use crate::clock::Timestamp;
+use crate::mail::{Mailbox, SessionFacts, SpoolId};
+
+use super::fields::HeaderView;
+
+/// What the trace headers say.
+#[derive(Debug)]
+pub struct Received<'a> {
+    /// The message's name.
+    pub id: SpoolId,
+    /// Our greeted name.
+    pub hostname: &'a str,
+    /// The session it came in.
+    pub facts: &'a SessionFacts,
+    /// When the last octet came.
+    pub at: Timestamp,
+    /// Stands in for a missing From; `None` where the message has one.
+    pub sender: Option<&'a Mailbox>,
+}
+
+/// The lines to prepend.
+pub fn trace_headers(view: &HeaderView<'_>, received: &Received<'_>) -> Vec<u8> {
+    let Received {
+        id,
+        hostname,
+        facts,
+        ..
+    } = received;
+    let address = facts.address();
+    let literal = if address.is_ipv6() {
+        format!("[IPv6:{address}]")
+    } else {
+        format!("[{address}]")
+    };
+    let helo = match facts.helo.as_deref() {
+        None | Some("") => literal.as_str(),
+        Some(name) => name,
+    };
+    let date = received.at.rfc5322();
+    let mut lines = format!(
+        "Received: from {helo} ({literal})\r\n\tby {hostname} with {} id {id};\r\n\t{date}\r\n\
+         X-Gateway-Id: {id}\r\n",
+        facts.protocol()
+    );
+    if !view.has("Date") {
+        lines.push_str(&format!("Date: {date}\r\n"));
+    }
+    if !view.has("Message-ID") {
+        lines.push_str(&format!("Message-ID: <{id}@{hostname}>\r\n"));
+    }
+    if let Some(sender) = received.sender {
+        lines.push_str(&format!("From: {sender}\r\n"));
+    }
+    if view.has("Content-Type") && !view.has("MIME-Version") {
+        lines.push_str("MIME-Version: 1.0\r\n");
+    }
+    lines.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::SessionId;
+
+    #[test]
+    fn missing_headers_are_added_in_front_and_present_ones_left_alone() {
+        let id: SpoolId = "019362b5a5c07b6d8f0e2f6a1c3d4e5f".parse().expect("an id");
+        let mut facts = SessionFacts::new(
+            SessionId(1),
+            "lan".into(),
+            "[::ffff:10.0.5.17]:4711".parse().expect("an address"),
+        );
+        facts.helo = Some(String::new());
+        let sender = "scan@b.c".parse().expect("an address");
+        let mut received = Received {
+            id,
+            hostname: "relay.b.c",
+            facts: &facts,
+            at: Timestamp(1_795_401_203_004),
+            sender: Some(&sender),
+        };
+        let lines = trace_headers(&HeaderView::new(b"content-type: text/plain\r\n"), &received);
+        assert_eq!(
+            String::from_utf8(lines).expect("text"),
+            "Received: from [10.0.5.17] ([10.0.5.17])\r\n\
+             \tby relay.b.c with SMTP id 019362b5a5c07b6d8f0e2f6a1c3d4e5f;\r\n\
+             \tMon, 23 Nov 2026 02:33:23 +0000\r\n\
+             X-Gateway-Id: 019362b5a5c07b6d8f0e2f6a1c3d4e5f\r\n\
+             Date: Mon, 23 Nov 2026 02:33:23 +0000\r\n\
+             Message-ID: <019362b5a5c07b6d8f0e2f6a1c3d4e5f@relay.b.c>\r\n\
+             From: scan@b.c\r\nMIME-Version: 1.0\r\n"
+        );
+        received.sender = None;
+        let complete = HeaderView::new(b"Date: 1970\r\nMessage-Id: <1@x>\r\n");
+        let lines = String::from_utf8(trace_headers(&complete, &received)).expect("text");
+        assert_eq!(lines.matches("\r\n").count(), 4);
+    }
+}

@@ -1,0 +1,636 @@
+//! The states of a session and every transition between them.
+//!
+//! A state owns what belongs to it: a transaction exists only from an accepted MAIL to the end of
+//! its data, a decoder only inside DATA. TLS, greeting and identity outlive transactions and are
+//! part of the facts.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+use crate::mail::{
+    Envelope, Mailbox, Recipients, Reply, ReversePath, SessionEvent, SessionFacts, TlsFacts,
+    Verdict, reply,
+};
+
+use super::command::Command;
+use super::data::{DataDecoder, Decoded};
+use super::input::{Framed, Inbox};
+use super::sasl::{Exchange, Step};
+use super::{Answer, Input, Output, Question, Received, Settings};
+
+/// One client connection, from greeting to close.
+#[derive(Debug)]
+pub struct Session {
+    settings: Arc<Settings>,
+    facts: SessionFacts,
+    state: State,
+    inbox: Inbox,
+    outbox: VecDeque<Output>,
+    tally: Tally,
+    heard_at: Instant,
+    shutting_down: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Between transactions.
+    Ready,
+    /// In the middle of AUTH.
+    Signing(Exchange),
+    /// MAIL was accepted.
+    Mail(Transaction),
+    /// Content is arriving.
+    Data(Box<Intake>),
+    /// A question is open.
+    Asked(Asked),
+    /// The client was told to start TLS.
+    Upgrading,
+    /// Nothing follows.
+    Closed,
+}
+
+/// What an answer will be needed for.
+#[derive(Debug)]
+enum Asked {
+    SignIn,
+    Sender(ReversePath),
+    Recipient(Transaction, Mailbox),
+    BeginData(Transaction),
+    EndOfData,
+}
+
+#[derive(Debug)]
+struct Transaction {
+    reverse_path: ReversePath,
+    recipients: Vec<Mailbox>,
+    known: HashSet<String>,
+}
+
+#[derive(Debug)]
+struct Intake {
+    envelope: Envelope,
+    decoder: DataDecoder,
+    size: u64,
+    started_at: Instant,
+    /// Since when the message has been over the limit.
+    over_since: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    errors: u32,
+    blank_lines: u32,
+    sign_in_failures: u32,
+    any_octet: bool,
+}
+
+impl Session {
+    /// A session that greets at once: some clients type before they read.
+    pub fn new(settings: Arc<Settings>, facts: SessionFacts, now: Instant) -> Self {
+        let mut session = Self {
+            settings,
+            facts,
+            state: State::Ready,
+            inbox: Inbox::default(),
+            outbox: VecDeque::new(),
+            tally: Tally::default(),
+            heard_at: now,
+            shutting_down: false,
+        };
+        session.say(&reply::greeting(&session.settings.hostname));
+        session
+    }
+
+    /// Changes the state; the consequences wait in [`Self::poll_output`].
+    pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
+        match input {
+            Input::Bytes(bytes) => {
+                if !std::mem::replace(&mut self.tally.any_octet, true)
+                    && bytes.first() == Some(&TLS_HANDSHAKE)
+                    && self.facts.tls.is_none()
+                {
+                    self.note(SessionEvent::TlsOnPlainPort);
+                    return self.close();
+                }
+                if matches!(self.state, State::Data(_) | State::Upgrading) {
+                    self.heard_at = now;
+                }
+                self.inbox.extend(bytes);
+            }
+            Input::Eof => {
+                if let State::Data(_) = self.state {
+                    self.outbox.push_back(Output::Discard);
+                    self.note(SessionEvent::LostInData);
+                }
+                return self.close();
+            }
+            Input::Answer(answer) => self.answered(answer, now),
+            Input::TlsStarted(tls) => self.tls_started(tls, now),
+            Input::Timeout => self.timed_out(now),
+            Input::Shutdown => self.shutting_down = true,
+        }
+        self.interpret(now);
+    }
+
+    /// The next thing to do; never empty.
+    pub fn poll_output(&mut self) -> Output {
+        match self.outbox.pop_front() {
+            Some(output) => output,
+            None if matches!(self.state, State::Closed) => Output::Close,
+            None => Output::Timeout(self.deadline()),
+        }
+    }
+
+    /// What is known about the session.
+    pub fn facts(&self) -> &SessionFacts {
+        &self.facts
+    }
+
+    /// Works through the inbox until more is needed from outside.
+    fn interpret(&mut self, now: Instant) {
+        loop {
+            if self.shutting_down
+                && matches!(
+                    self.state,
+                    State::Ready | State::Mail(_) | State::Signing(_)
+                )
+            {
+                self.say(&reply::CLOSING);
+                self.close();
+            }
+            match &self.state {
+                State::Asked(_) | State::Upgrading | State::Closed => return,
+                State::Data(_) => {
+                    if !self.receive(now) {
+                        return;
+                    }
+                }
+                State::Ready | State::Mail(_) | State::Signing(_) => {
+                    match self
+                        .inbox
+                        .next_line(self.settings.limits.auth_line_octets_max)
+                    {
+                        Framed::Incomplete => return,
+                        Framed::TooLong => {
+                            self.heard_at = now;
+                            self.line_too_long();
+                        }
+                        Framed::Line(line) => {
+                            self.heard_at = now;
+                            self.line(&line, now);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn line(&mut self, line: &[u8], now: Instant) {
+        if let State::Signing(_) = self.state {
+            if let State::Signing(exchange) = std::mem::replace(&mut self.state, State::Ready) {
+                self.sasl(exchange.line(line));
+            }
+            return;
+        }
+        let command = Command::parse(line, &self.settings.leniency);
+        if line.len() > self.settings.limits.line_octets_max
+            && !matches!(command, Command::Auth { .. })
+        {
+            return self.line_too_long();
+        }
+        match command {
+            Command::Ehlo(name) => self.greeted(name, true),
+            Command::Helo(name) => self.greeted(name, false),
+            Command::Mail { reverse_path, size } => self.mail(reverse_path, size),
+            Command::Rcpt(path) => self.rcpt(path),
+            Command::Data => self.data(now),
+            Command::Rset => {
+                self.state = State::Ready;
+                self.say(&reply::OK);
+            }
+            Command::Noop => self.say(&reply::OK),
+            Command::Vrfy => self.say(&reply::VRFY_CANNOT),
+            Command::Help => self.say(&reply::HELP),
+            Command::Quit => {
+                self.say(&reply::BYE);
+                self.close();
+            }
+            Command::StartTls { parameter } => self.starttls(parameter),
+            Command::Auth { mechanism, initial } => self.auth(mechanism, initial),
+            Command::Bdat => {
+                // What follows is content of a command that was never offered; reading it as
+                // commands would be smuggling.
+                self.fail(reply::NOT_OFFERED);
+                self.close();
+            }
+            Command::Blank => {
+                self.tally.blank_lines += 1;
+                if self.tally.blank_lines > self.settings.limits.blank_lines_max {
+                    self.fail(reply::UNKNOWN_COMMAND);
+                }
+            }
+            Command::Wrong(reply) => self.fail(reply),
+            Command::Unknown => {
+                self.note(SessionEvent::UnknownCommand);
+                self.fail(reply::UNKNOWN_COMMAND);
+            }
+        }
+    }
+
+    fn greeted(&mut self, name: String, extended: bool) {
+        // Resets the transaction; TLS and identity stay (clients repeat EHLO after AUTH).
+        self.state = State::Ready;
+        self.facts.helo = Some(name);
+        self.facts.extended = extended;
+        if !extended {
+            return self.say(&reply::helo(&self.settings.hostname));
+        }
+        let mut extensions = vec![
+            "PIPELINING".to_owned(),
+            format!("SIZE {}", self.settings.limits.message_octets_max),
+            "8BITMIME".to_owned(),
+        ];
+        let in_clear = self.facts.tls.is_none();
+        if self.settings.starttls && in_clear {
+            extensions.push("STARTTLS".to_owned());
+        }
+        if self.settings.auth_offered && (!in_clear || self.settings.auth_in_clear) {
+            extensions.push("AUTH LOGIN PLAIN".to_owned());
+        }
+        extensions.push("ENHANCEDSTATUSCODES".to_owned());
+        extensions.push("HELP".to_owned());
+        self.say(&reply::ehlo(&self.settings.hostname, &extensions));
+    }
+
+    fn mail(&mut self, reverse_path: ReversePath, size: Option<u64>) {
+        if self.facts.helo.is_none() && !self.settings.leniency.mail_without_helo {
+            return self.fail(reply::HELO_FIRST);
+        }
+        if matches!(self.state, State::Mail(_)) {
+            if !self.settings.leniency.nested_mail {
+                return self.fail(reply::NESTED_MAIL);
+            }
+            self.state = State::Ready;
+        }
+        let limit = self.settings.limits.message_octets_max;
+        match size {
+            Some(size) if size > limit => {
+                self.note(SessionEvent::MessageTooBig);
+                self.say(&reply::message_too_big(limit, size));
+            }
+            _ => {
+                self.ask(Question::Sender(reverse_path.clone()));
+                self.state = State::Asked(Asked::Sender(reverse_path));
+            }
+        }
+    }
+
+    fn rcpt(&mut self, path: Mailbox) {
+        match std::mem::replace(&mut self.state, State::Ready) {
+            State::Mail(transaction) if transaction.known.contains(&path.key()) => {
+                self.state = State::Mail(transaction);
+                self.say(&reply::RECIPIENT_OK);
+            }
+            State::Mail(transaction)
+                if transaction.recipients.len() >= self.settings.limits.recipients_max =>
+            {
+                self.state = State::Mail(transaction);
+                self.say(&reply::too_many_recipients(
+                    self.settings.limits.recipients_max,
+                ));
+            }
+            State::Mail(transaction) => {
+                self.ask(Question::Recipient(path.clone()));
+                self.state = State::Asked(Asked::Recipient(transaction, path));
+            }
+            state => {
+                self.state = state;
+                self.fail(reply::MAIL_FIRST);
+            }
+        }
+    }
+
+    fn data(&mut self, now: Instant) {
+        match std::mem::replace(&mut self.state, State::Ready) {
+            State::Mail(transaction) if !transaction.recipients.is_empty() => {
+                if !self.inbox.as_slice().is_empty() && !self.settings.leniency.data_ahead {
+                    return self.out_of_step();
+                }
+                self.heard_at = now;
+                self.ask(Question::BeginData);
+                self.state = State::Asked(Asked::BeginData(transaction));
+            }
+            state => {
+                let refusal = match state {
+                    State::Mail(_) => reply::RCPT_FIRST,
+                    _ => reply::MAIL_FIRST,
+                };
+                self.state = state;
+                self.fail(refusal);
+                // Content sent ahead must not be read as commands.
+                if !self.inbox.as_slice().is_empty()
+                    && !Command::may_follow_message(self.inbox.as_slice())
+                {
+                    self.out_of_step();
+                }
+            }
+        }
+    }
+
+    /// Decodes what has arrived of a message; `false` when more is needed.
+    fn receive(&mut self, now: Instant) -> bool {
+        let State::Data(intake) = &mut self.state else {
+            return false;
+        };
+        let limits = &self.settings.limits;
+        let mut content = BytesMut::new();
+        let decoded = intake.decoder.decode(self.inbox.as_slice(), &mut content);
+        let (used, ended) = match decoded {
+            Decoded::End(used) => (used, true),
+            Decoded::More => (self.inbox.as_slice().len(), false),
+        };
+        self.inbox.consume(used);
+        intake.size += content.len() as u64;
+        let size = intake.size;
+        if size > limits.message_octets_max && intake.over_since.is_none() {
+            intake.over_since = Some(now);
+            self.outbox.push_back(Output::Discard);
+            self.outbox
+                .push_back(Output::Event(SessionEvent::MessageTooBig));
+        }
+        if intake.over_since.is_none() && !content.is_empty() {
+            self.outbox.push_back(Output::Content(content.freeze()));
+        }
+        let limit = limits.message_octets_max;
+        if ended {
+            self.end_of_data();
+        } else if intake.over_since.is_some() && size > limit.saturating_mul(2) {
+            // It would go on for ever: say why and leave.
+            self.say(&reply::message_too_big(limit, size));
+            self.close();
+        }
+        ended
+    }
+
+    fn end_of_data(&mut self) {
+        let State::Data(intake) = std::mem::replace(&mut self.state, State::Ready) else {
+            return;
+        };
+        if !Command::may_follow_message(self.inbox.as_slice()) {
+            self.outbox.push_back(Output::Discard);
+            return self.out_of_step();
+        }
+        self.inbox.shrink();
+        if intake.over_since.is_some() {
+            let limit = self.settings.limits.message_octets_max;
+            return self.say(&reply::message_too_big(limit, intake.size));
+        }
+        self.ask(Question::EndOfData(Received {
+            nul_stripped: intake.decoder.nul_stripped(),
+            line_ends_mended: intake.decoder.line_ends_mended(),
+            envelope: intake.envelope,
+            size: intake.size,
+        }));
+        self.state = State::Asked(Asked::EndOfData);
+    }
+
+    fn starttls(&mut self, parameter: bool) {
+        if parameter {
+            self.fail(reply::STARTTLS_PARAMETER);
+        } else if self.facts.tls.is_some() {
+            self.fail(reply::TLS_ALREADY);
+        } else if !self.settings.starttls {
+            self.fail(reply::NOT_OFFERED);
+        } else {
+            self.say(&reply::READY_FOR_TLS);
+            // Whatever came in clear behind STARTTLS may be an attacker's (RFC 3207 §4.2).
+            if self.inbox.discard() {
+                self.note(SessionEvent::PlaintextDiscarded);
+            }
+            self.outbox.push_back(Output::StartTls);
+            self.state = State::Upgrading;
+        }
+    }
+
+    fn tls_started(&mut self, tls: TlsFacts, now: Instant) {
+        // Knowledge from the clear part is void (RFC 3207 §4.2).
+        self.inbox.discard();
+        self.facts.tls = Some(tls);
+        self.facts.helo = None;
+        self.facts.extended = false;
+        self.facts.identity = None;
+        self.heard_at = now;
+        self.state = State::Ready;
+    }
+
+    fn auth(&mut self, mechanism: &str, initial: Option<&[u8]>) {
+        if self.facts.helo.is_none() {
+            self.fail(reply::HELO_FIRST);
+        } else if self.facts.identity.is_some() {
+            self.fail(reply::SIGNED_IN_ALREADY);
+        } else if !matches!(self.state, State::Ready) {
+            self.fail(reply::AUTH_IN_TRANSACTION);
+        } else if self.facts.tls.is_none() && !self.settings.auth_in_clear {
+            self.note(SessionEvent::SecretInClear);
+            self.fail(reply::AUTH_NEEDS_TLS);
+        } else {
+            self.sasl(Exchange::start(mechanism, initial));
+        }
+    }
+
+    fn sasl(&mut self, step: Step) {
+        match step {
+            Step::Challenge(prompt, exchange) => {
+                self.say(&prompt);
+                self.state = State::Signing(exchange);
+            }
+            Step::SignIn(sign_in) => {
+                self.ask(Question::SignIn(sign_in));
+                self.state = State::Asked(Asked::SignIn);
+            }
+            Step::Failed(refusal) => self.fail(refusal),
+        }
+    }
+
+    fn answered(&mut self, answer: Answer, now: Instant) {
+        self.heard_at = now;
+        let State::Asked(asked) = std::mem::replace(&mut self.state, State::Ready) else {
+            // An answer to nothing: the client has gone meanwhile.
+            return;
+        };
+        match (asked, answer) {
+            (Asked::SignIn, Answer::SignIn(Ok(identity))) => {
+                self.facts.identity = identity;
+                self.say(&reply::SIGNED_IN);
+            }
+            (Asked::SignIn, Answer::SignIn(Err(refusal))) => {
+                self.say(&refusal);
+                self.tally.sign_in_failures += 1;
+                if self.tally.sign_in_failures >= self.settings.limits.sign_in_failures_max {
+                    self.note(SessionEvent::TooManyErrors);
+                    self.say(&reply::TOO_MANY_ERRORS);
+                    self.close();
+                }
+            }
+            (Asked::Sender(reverse_path), Answer::Verdict(verdict)) => {
+                if self.accepts(verdict, Some(&reply::SENDER_OK)) {
+                    self.state = State::Mail(Transaction {
+                        reverse_path,
+                        recipients: Vec::new(),
+                        known: HashSet::new(),
+                    });
+                }
+            }
+            (Asked::Recipient(mut transaction, path), Answer::Verdict(verdict)) => {
+                if self.accepts(verdict, Some(&reply::RECIPIENT_OK)) {
+                    transaction.known.insert(path.key());
+                    transaction.recipients.push(path);
+                }
+                if !matches!(self.state, State::Closed) {
+                    self.state = State::Mail(transaction);
+                }
+            }
+            (Asked::BeginData(transaction), Answer::Verdict(verdict)) => {
+                let Some(recipients) = Recipients::new(transaction.recipients) else {
+                    return self.fail(reply::RCPT_FIRST);
+                };
+                if self.accepts(verdict, Some(&reply::START_MAIL_INPUT)) {
+                    self.state = State::Data(Box::new(Intake {
+                        envelope: Envelope {
+                            reverse_path: transaction.reverse_path,
+                            recipients,
+                        },
+                        decoder: DataDecoder::default(),
+                        size: 0,
+                        started_at: now,
+                        over_since: None,
+                    }));
+                } else if !self.inbox.as_slice().is_empty() {
+                    self.out_of_step();
+                }
+            }
+            (Asked::EndOfData, Answer::Settled(reply)) => self.say(&reply),
+            (_, _) => {
+                debug_assert!(false, "an answer of the wrong kind");
+                self.say(&reply::CLOSING);
+                self.close();
+            }
+        }
+    }
+
+    fn accepts(&mut self, verdict: Verdict, positive: Option<&Reply>) -> bool {
+        match verdict {
+            Verdict::Accept => {
+                if let Some(reply) = positive {
+                    self.say(reply);
+                }
+                true
+            }
+            Verdict::Refuse(reply) => {
+                self.say(&reply);
+                false
+            }
+            Verdict::HangUp(reply) => {
+                self.say(&reply);
+                self.close();
+                false
+            }
+        }
+    }
+
+    fn timed_out(&mut self, now: Instant) {
+        if now < self.deadline() {
+            return;
+        }
+        let limits = &self.settings.limits;
+        let (event, reply) = match &self.state {
+            State::Closed | State::Asked(_) => return,
+            State::Data(intake) if intake.over_since.is_some() => (
+                SessionEvent::MessageTooBig,
+                reply::message_too_big(limits.message_octets_max, intake.size),
+            ),
+            State::Data(_) if now < self.heard_at + limits.data_idle_max => {
+                (SessionEvent::TooSlow, reply::TOO_SLOW)
+            }
+            _ => (SessionEvent::Idle, reply::IDLE),
+        };
+        if let State::Data(_) = self.state {
+            self.outbox.push_back(Output::Discard);
+        }
+        self.note(event);
+        self.say(&reply);
+        self.close();
+    }
+
+    fn deadline(&self) -> Instant {
+        let limits = &self.settings.limits;
+        match &self.state {
+            State::Data(intake) => {
+                let idle = self.heard_at + limits.data_idle_max;
+                // The average since the start must reach the minimum rate once the grace is over.
+                let earned =
+                    std::time::Duration::from_secs(intake.size / limits.data_rate_min.max(1));
+                let slow = intake.started_at + limits.data_idle_max + earned;
+                let drained = intake.over_since.map(|since| since + limits.drain_max);
+                idle.min(slow).min(drained.unwrap_or(idle))
+            }
+            _ => self.heard_at + limits.command_idle_max,
+        }
+    }
+
+    fn line_too_long(&mut self) {
+        self.note(SessionEvent::LineTooLong);
+        if let State::Signing(_) = self.state {
+            self.state = State::Ready;
+        }
+        self.fail(reply::LINE_TOO_LONG);
+    }
+
+    /// Input came where none could be valid: take nothing, say so, leave.
+    fn out_of_step(&mut self) {
+        self.note(SessionEvent::NotSynchronized);
+        self.say(&reply::NOT_SYNCHRONIZED);
+        self.close();
+    }
+
+    /// Refuses a command and counts it as an error of the client.
+    fn fail(&mut self, refusal: Reply) {
+        self.tally.errors += 1;
+        if self.tally.errors > self.settings.limits.errors_max {
+            self.note(SessionEvent::TooManyErrors);
+            self.say(&reply::TOO_MANY_ERRORS);
+            self.close();
+        } else {
+            self.say(&refusal);
+        }
+    }
+
+    fn say(&mut self, reply: &Reply) {
+        // Replies of one group go out in one piece (RFC 2920 §3.2).
+        if let Some(Output::Transmit(bytes)) = self.outbox.back_mut() {
+            return reply.write_to(bytes);
+        }
+        let mut bytes = Vec::with_capacity(64);
+        reply.write_to(&mut bytes);
+        self.outbox.push_back(Output::Transmit(bytes));
+    }
+
+    fn ask(&mut self, question: Question) {
+        self.outbox.push_back(Output::Ask(question));
+    }
+
+    fn note(&mut self, event: SessionEvent) {
+        self.outbox.push_back(Output::Event(event));
+    }
+
+    fn close(&mut self) {
+        self.inbox.discard();
+        self.state = State::Closed;
+    }
+}
+
+/// The first octet of a TLS record that carries a handshake (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
