@@ -28,6 +28,24 @@ pub struct Edit {
     pub text: String,
 }
 
+/// `envelope.mismatch`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mismatch {
+    /// Make the headers fit the envelope.
+    Rewrite,
+    /// Refuse the message, naming the addresses.
+    Refuse,
+}
+
+/// `envelope.hidden`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hidden {
+    /// A mail of their own for each: safe whatever the provider does with Bcc.
+    Separate,
+    /// A `Bcc:` line: for operators who have checked that the provider strips it.
+    Bcc,
+}
+
 /// The edits don't fit the header block they are applied to: the stored message is damaged.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("header edits do not fit the stored header block")]

@@ -14,7 +14,7 @@ pub mod reply;
 mod rules;
 mod verdict;
 
-pub use dispatch::{Dispatch, Edit, EditError, apply_edits};
+pub use dispatch::{Dispatch, Edit, EditError, Hidden, Mismatch, apply_edits};
 pub use envelope::{Envelope, Recipients, ReversePath};
 pub use event::SessionEvent;
 pub use facts::{Identity, SessionFacts, SessionId, SignIn, TlsFacts};

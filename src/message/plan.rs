@@ -17,7 +17,7 @@
 
 use std::collections::HashSet;
 
-use crate::mail::{Dispatch, Edit, Mailbox, Recipients};
+use crate::mail::{Dispatch, Edit, Hidden, Mailbox, Mismatch, Recipients};
 
 use super::addresses::{AddressList, Entry, read_addresses};
 use super::fields::HeaderView;
@@ -29,24 +29,6 @@ pub struct PlanSettings {
     pub mismatch: Mismatch,
     /// How recipients get it that no header names.
     pub hidden: Hidden,
-}
-
-/// `envelope.mismatch`
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Mismatch {
-    /// Make the headers fit the envelope.
-    Rewrite,
-    /// Refuse the message, naming the addresses.
-    Refuse,
-}
-
-/// `envelope.hidden`
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Hidden {
-    /// A mail of their own for each: safe whatever the provider does with Bcc.
-    Separate,
-    /// A `Bcc:` line: for operators who have checked that the provider strips it.
-    Bcc,
 }
 
 /// Headers and envelope differ and the settings refuse that.

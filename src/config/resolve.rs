@@ -1,0 +1,649 @@
+//! Checks the merged tree and turns it into what the program needs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::mail::{AddressPattern, FromOverride, Hidden, Mailbox, Mismatch};
+
+use super::reader::{Mistakes, Reader};
+use super::secret::Secret;
+use super::settings::{ConfigError, Settings};
+
+/// Everything, parsed and consistent.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The greeted name.
+    pub hostname: String,
+    /// Where the spool and generated certificates live.
+    pub data_dir: PathBuf,
+    /// What goes to standard error.
+    pub log: LogConfig,
+    /// By name; at least one.
+    pub listeners: BTreeMap<String, ListenerConfig>,
+    /// By name; every account that a listener or device names is here.
+    pub accounts: BTreeMap<String, AccountConfig>,
+    /// By name.
+    pub devices: BTreeMap<String, DeviceConfig>,
+    /// What to do where headers and envelope differ.
+    pub mismatch: Mismatch,
+    /// How recipients get a message that no header names.
+    pub hidden: Hidden,
+    /// How messages are handed on.
+    pub forward: ForwardConfig,
+    /// How long the trace of a settled message is kept.
+    pub retention: Duration,
+    /// The door for operators.
+    pub admin: AdminConfig,
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// A level or a filter.
+    pub level: String,
+}
+
+/// `log.format`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// `[listeners.NAME]`
+#[derive(Clone, Debug)]
+pub struct ListenerConfig {
+    /// At least one.
+    pub bind: Vec<SocketAddr>,
+    /// Encryption.
+    pub tls: TlsConfig,
+    /// Networks whose clients need not sign in.
+    pub trust: Vec<IpNet>,
+    /// The account of those clients.
+    pub account: String,
+    /// How sloppy a client may be.
+    pub profile: Profile,
+    /// Networks that may sign in without TLS.
+    pub clear_auth: Vec<IpNet>,
+    /// Octets.
+    pub max_message_size: u64,
+    /// In all.
+    pub max_connections: usize,
+    /// From one address.
+    pub max_connections_per_address: usize,
+    /// Of one message.
+    pub max_recipients: usize,
+    /// Silence between commands.
+    pub command_timeout: Duration,
+    /// Silence inside a message.
+    pub data_timeout: Duration,
+    /// Octets per second.
+    pub min_rate: u64,
+}
+
+/// Encryption of a listener.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TlsConfig {
+    /// When it starts.
+    pub mode: TlsMode,
+    /// Certificate chain and key; `None`: a generated certificate.
+    pub files: Option<(PathBuf, PathBuf)>,
+}
+
+/// `listeners.NAME.tls`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TlsMode {
+    /// Never.
+    None,
+    /// When the client asks for it.
+    StartTls,
+    /// With the first octet.
+    Implicit,
+}
+
+/// `listeners.NAME.profile`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Profile {
+    /// For networks that you don't control.
+    Strict,
+    /// For printers and the like.
+    Device,
+    /// For clients that don't wait for replies.
+    Legacy,
+}
+
+/// `[accounts.NAME]`
+#[derive(Clone, Debug)]
+pub struct AccountConfig {
+    /// Without a slash at the end.
+    pub api_url: String,
+    /// The provider's key.
+    pub api_key: Secret<String>,
+}
+
+/// `[devices.NAME]`
+#[derive(Clone, Debug)]
+pub struct DeviceConfig {
+    /// Whose key forwards its mail.
+    pub account: String,
+    /// Its SMTP user at the provider.
+    pub smtp_user: Option<String>,
+    /// What it signs in with.
+    pub credential: Option<(String, Credential)>,
+    /// Where it may come from.
+    pub networks: Vec<IpNet>,
+    /// As whom it may send.
+    pub allowed_senders: Vec<AddressPattern>,
+    /// Whether its sender is replaced.
+    pub from_override: FromOverride,
+}
+
+/// How a password is known.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// As it is.
+    Password(Secret<String>),
+    /// As an argon2 hash in PHC form.
+    Hash(Secret<String>),
+}
+
+/// `[forward]`
+#[derive(Clone, Debug)]
+pub struct ForwardConfig {
+    /// Wait before the second attempt.
+    pub retry_first: Duration,
+    /// The longest wait.
+    pub retry_max: Duration,
+    /// Age at which a message bounces.
+    pub give_up_after: Duration,
+    /// When an unanswered attempt is settled.
+    pub confirm_after: Duration,
+    /// How often an account with a refused key is tried.
+    pub probe_interval: Duration,
+    /// What to do about an unanswered attempt.
+    pub unknown: UnknownPolicy,
+    /// API calls at once, per account.
+    pub concurrency: usize,
+    /// For TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// From the last octet sent to the answer.
+    pub answer_timeout: Duration,
+    /// Octets per second that the whole call is given.
+    pub min_upload_rate: u64,
+    /// Extra certificate authorities.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `forward.unknown`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UnknownPolicy {
+    /// Send again, marked.
+    Repeat,
+    /// Leave it to the operator.
+    Hold,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// Required beyond loopback.
+    pub token: Option<Secret<String>>,
+}
+
+impl Config {
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn resolve(settings: &Settings) -> Result<Self, ConfigError> {
+        let mistakes = Mistakes::default();
+        let root = Reader::root(&settings.tree, &mistakes);
+        let (mismatch, hidden) = envelope(&root);
+        let config = Self {
+            hostname: hostname(&root),
+            data_dir: root
+                .text("data_dir")
+                .map_or_else(PathBuf::new, PathBuf::from),
+            log: log(&root),
+            listeners: named(&root, "listeners", listener),
+            accounts: named(&root, "accounts", account),
+            devices: named(&root, "devices", device),
+            mismatch,
+            hidden,
+            forward: forward(&root),
+            retention: retention(&root),
+            admin: admin(&root),
+        };
+        if config.data_dir.as_os_str().is_empty() {
+            root.wrong("data_dir", "a directory that survives a restart");
+        }
+        root.finish();
+        config.cross_check(&mistakes);
+        let mistakes = mistakes.into_vec();
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError { mistakes })
+        }
+    }
+
+    fn cross_check(&self, mistakes: &Mistakes) {
+        if self.listeners.is_empty() {
+            mistakes.add("listeners", "(none)", "at least one listener");
+        }
+        let listeners = self
+            .listeners
+            .iter()
+            .map(|(name, listener)| (format!("listeners.{name}.account"), &listener.account));
+        let devices = self
+            .devices
+            .iter()
+            .map(|(name, device)| (format!("devices.{name}.account"), &device.account));
+        for (key, account) in listeners.chain(devices) {
+            if !self.accounts.contains_key(account) {
+                let known: Vec<&str> = self.accounts.keys().map(String::as_str).collect();
+                let expected = format!("an account that is configured ({})", known.join(", "));
+                mistakes.add(key, format!("{account:?}"), expected);
+            }
+        }
+        let mut bound: HashMap<SocketAddr, &str> = HashMap::new();
+        for (name, listener) in &self.listeners {
+            for address in listener.bind.iter().filter(|address| address.port() != 0) {
+                if let Some(other) = bound.insert(*address, name) {
+                    let key = format!("listeners.{name}.bind");
+                    let expected = format!("an address that listener {other} does not use");
+                    mistakes.add(key, address, expected);
+                }
+            }
+        }
+        let mut usernames: HashMap<&str, &str> = HashMap::new();
+        let mut addresses: HashMap<IpNet, &str> = HashMap::new();
+        for (name, device) in &self.devices {
+            if let Some((username, _)) = &device.credential
+                && let Some(other) = usernames.insert(username, name)
+            {
+                let key = format!("devices.{name}.username");
+                let expected = format!("a name that device {other} does not use");
+                mistakes.add(key, format!("{username:?}"), expected);
+            }
+            let by_address = device.credential.is_none();
+            for network in device.networks.iter().filter(|_| by_address) {
+                if let Some(other) = addresses.insert(network.trunc(), name) {
+                    let key = format!("devices.{name}.networks");
+                    let expected = format!("a network that device {other} does not claim");
+                    mistakes.add(key, network, expected);
+                }
+            }
+        }
+    }
+}
+
+fn named<T>(
+    root: &Reader<'_>,
+    section: &'static str,
+    read: fn(&Reader<'_>) -> T,
+) -> BTreeMap<String, T> {
+    let mut all = BTreeMap::new();
+    for (name, reader) in root.tables(section) {
+        all.insert(name, read(&reader));
+        reader.finish();
+    }
+    all
+}
+
+fn hostname(root: &Reader<'_>) -> String {
+    let written = root.text("hostname");
+    let name = written.unwrap_or_else(|| {
+        // Where the kernel publishes the machine's name.
+        let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let machine = machine.trim();
+        if is_host_name(machine) {
+            machine.to_owned()
+        } else {
+            "localhost".to_owned()
+        }
+    });
+    if !is_host_name(&name) {
+        root.wrong("hostname", "a host name such as \"relay.example.com\"");
+    }
+    name
+}
+
+fn is_host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+fn log(root: &Reader<'_>) -> LogConfig {
+    let reader = root.table("log");
+    let config = LogConfig {
+        format: reader.choice(
+            "format",
+            &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+        ),
+        level: reader.text("level").unwrap_or_else(|| "info".to_owned()),
+    };
+    if config
+        .level
+        .parse::<tracing_subscriber::EnvFilter>()
+        .is_err()
+    {
+        reader.wrong(
+            "level",
+            "error, warn, info, debug, trace, or a filter of these",
+        );
+    }
+    reader.finish();
+    config
+}
+
+fn listener(reader: &Reader<'_>) -> ListenerConfig {
+    let mode = reader.choice(
+        "tls",
+        &[
+            ("starttls", TlsMode::StartTls),
+            ("none", TlsMode::None),
+            ("implicit", TlsMode::Implicit),
+        ],
+    );
+    let files = match (reader.text("cert_file"), reader.text("key_file")) {
+        (Some(cert), Some(key)) => Some((PathBuf::from(cert), PathBuf::from(key))),
+        (Some(_), None) => {
+            reader.wrong("key_file", "the private key's file, beside cert_file");
+            None
+        }
+        (None, Some(_)) => {
+            reader.wrong("cert_file", "the certificate's file, beside key_file");
+            None
+        }
+        (None, None) => None,
+    };
+    let bind = reader.list("bind", "an address and port such as \"0.0.0.0:2525\"");
+    if bind.is_empty() {
+        reader.wrong("bind", "an address and port such as \"0.0.0.0:2525\"");
+    }
+    let second = Duration::from_secs(1);
+    let hour = Duration::from_secs(3600);
+    ListenerConfig {
+        bind,
+        tls: TlsConfig { mode, files },
+        trust: bounded_networks(reader, "trust"),
+        account: reader.text("account").unwrap_or_default(),
+        profile: reader.choice(
+            "profile",
+            &[
+                ("device", Profile::Device),
+                ("strict", Profile::Strict),
+                ("legacy", Profile::Legacy),
+            ],
+        ),
+        clear_auth: reader.networks("clear_auth"),
+        max_message_size: reader.number("max_message_size", 1_000, MESSAGE_OCTETS_MAX),
+        max_connections: reader.number("max_connections", 1, 1_000_000) as usize,
+        max_connections_per_address: reader.number("max_connections_per_address", 1, 1_000_000)
+            as usize,
+        max_recipients: reader.number("max_recipients", 1, 50_000) as usize,
+        command_timeout: reader.duration("command_timeout", second, 24 * hour),
+        data_timeout: reader.duration("data_timeout", second, 24 * hour),
+        min_rate: reader.number("min_rate", 1, 1_000_000_000),
+    }
+}
+
+/// Networks that grant something: never all addresses there are.
+fn bounded_networks(reader: &Reader<'_>, key: &'static str) -> Vec<IpNet> {
+    let networks: Vec<IpNet> = reader.networks(key);
+    if networks.iter().any(|network| network.prefix_len() == 0) {
+        reader.wrong(
+            key,
+            "networks smaller than all addresses (that is an open relay)",
+        );
+    }
+    networks
+}
+
+fn account(reader: &Reader<'_>) -> AccountConfig {
+    let api_url = reader.text("api_url").unwrap_or_default();
+    let api_url = api_url.trim_end_matches('/').to_owned();
+    if !is_safe_url(&api_url) {
+        reader.wrong(
+            "api_url",
+            "an https:// address (http:// only to this machine)",
+        );
+    }
+    let key = reader.secret("api_key", "api_key_file");
+    let fits = |key: &Secret<String>| key.expose().bytes().all(|byte| byte.is_ascii_graphic());
+    match &key {
+        None => reader.wrong(
+            "api_key",
+            "the provider's API key (or SMTP2GO_API_KEY, or api_key_file)",
+        ),
+        Some(key) if !fits(key) => {
+            reader.wrong(
+                "api_key",
+                "a key without spaces, such as api-0123456789ABCDEF…",
+            );
+        }
+        Some(_) => {}
+    }
+    AccountConfig {
+        api_url,
+        api_key: key.unwrap_or_else(|| Secret::new(String::new())),
+    }
+}
+
+/// The key travels in a header: in clear only to this machine.
+fn is_safe_url(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else {
+        return false;
+    };
+    let loopback = url.host_str().is_some_and(|host| {
+        let host = host.trim_matches(['[', ']']);
+        host == "localhost"
+            || host
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    });
+    let plain = url.username().is_empty() && url.query().is_none() && url.fragment().is_none();
+    plain && (url.scheme() == "https" || (url.scheme() == "http" && loopback))
+}
+
+fn device(reader: &Reader<'_>) -> DeviceConfig {
+    let credential = device_credential(reader);
+    let networks: Vec<IpNet> = match credential {
+        Some(_) => reader.networks("networks"),
+        None => bounded_networks(reader, "networks"),
+    };
+    if credential.is_none() && networks.is_empty() {
+        reader.wrong(
+            "username",
+            "a credential (username and password) and/or networks",
+        );
+    }
+    let allowed_senders: Vec<AddressPattern> = reader.list(
+        "allowed_senders",
+        "an address or a domain, such as \"scan@example.com\"",
+    );
+    DeviceConfig {
+        account: reader
+            .text("account")
+            .unwrap_or_else(|| "default".to_owned()),
+        smtp_user: reader.text("smtp_user"),
+        credential,
+        networks,
+        from_override: from_override(reader, &allowed_senders),
+        allowed_senders,
+    }
+}
+
+fn device_credential(reader: &Reader<'_>) -> Option<(String, Credential)> {
+    let username = reader.text("username");
+    let password = reader.secret("password", "password_file");
+    let hash = reader.secret("password_hash", "password_hash_file");
+    if let Some(hash) = &hash
+        && argon2::PasswordHash::new(hash.expose()).is_err()
+    {
+        reader.wrong(
+            "password_hash",
+            "a hash as `smtp2go-gateway device password` prints it",
+        );
+    }
+    let credential = match (password, hash) {
+        (Some(_), Some(_)) => {
+            reader.wrong("password_hash", "only one of password and password_hash");
+            return None;
+        }
+        (Some(password), None) => Some(Credential::Password(password)),
+        (None, hash) => hash.map(Credential::Hash),
+    };
+    match (username, credential) {
+        (Some(username), Some(credential)) => Some((username, credential)),
+        (Some(_), None) => {
+            reader.wrong(
+                "password",
+                "a password for the username (or password_file, password_hash)",
+            );
+            None
+        }
+        (None, Some(_)) => {
+            reader.wrong("username", "the name that goes with the password");
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+fn from_override(reader: &Reader<'_>, allowed: &[AddressPattern]) -> FromOverride {
+    #[derive(Clone, Copy, PartialEq)]
+    enum When {
+        Off,
+        IfNotAllowed,
+        Always,
+    }
+    let address: Option<Mailbox> = reader.parsed("from_address", "an address");
+    let when = match reader.text("from_override") {
+        None => When::Off,
+        Some(_) => reader.choice(
+            "from_override",
+            &[
+                ("off", When::Off),
+                ("if_not_allowed", When::IfNotAllowed),
+                ("always", When::Always),
+            ],
+        ),
+    };
+    match (when, address) {
+        (When::Off, _) => FromOverride::Off,
+        (_, None) => {
+            reader.wrong("from_address", "the address that replaces the sender");
+            FromOverride::Off
+        }
+        (_, Some(address))
+            if !allowed.is_empty() && !allowed.iter().any(|entry| entry.covers(&address)) =>
+        {
+            reader.wrong("from_address", "an address that allowed_senders covers");
+            FromOverride::Off
+        }
+        (When::IfNotAllowed, Some(address)) => FromOverride::IfNotAllowed(address),
+        (_, Some(address)) => FromOverride::Always(address),
+    }
+}
+
+fn envelope(root: &Reader<'_>) -> (Mismatch, Hidden) {
+    let reader = root.table("envelope");
+    let read = (
+        reader.choice(
+            "mismatch",
+            &[("rewrite", Mismatch::Rewrite), ("refuse", Mismatch::Refuse)],
+        ),
+        reader.choice(
+            "hidden",
+            &[("separate", Hidden::Separate), ("bcc", Hidden::Bcc)],
+        ),
+    );
+    reader.finish();
+    read
+}
+
+fn forward(root: &Reader<'_>) -> ForwardConfig {
+    let reader = root.table("forward");
+    let second = Duration::from_secs(1);
+    let day = Duration::from_secs(86_400);
+    let config = ForwardConfig {
+        retry_first: reader.duration("retry_first", Duration::from_millis(10), day),
+        retry_max: reader.duration("retry_max", Duration::from_millis(10), day),
+        give_up_after: reader.duration("give_up_after", second, 30 * day),
+        confirm_after: reader.duration("confirm_after", Duration::from_millis(10), day),
+        probe_interval: reader.duration("probe_interval", Duration::from_millis(10), day),
+        unknown: reader.choice(
+            "unknown",
+            &[
+                ("repeat", UnknownPolicy::Repeat),
+                ("hold", UnknownPolicy::Hold),
+            ],
+        ),
+        concurrency: reader.number("concurrency", 1, 1000) as usize,
+        connect_timeout: reader.duration("connect_timeout", Duration::from_millis(100), day),
+        answer_timeout: reader.duration("answer_timeout", Duration::from_millis(100), day),
+        min_upload_rate: reader.number("min_upload_rate", 1, 1_000_000_000),
+        ca_file: reader.text("ca_file").map(PathBuf::from),
+    };
+    if config.retry_max < config.retry_first {
+        reader.wrong("retry_max", "a time not shorter than retry_first");
+    }
+    reader.finish();
+    config
+}
+
+fn retention(root: &Reader<'_>) -> Duration {
+    let reader = root.table("spool");
+    let day = Duration::from_secs(86_400);
+    let retention = reader.duration("retention", Duration::ZERO, 3650 * day);
+    reader.finish();
+    retention
+}
+
+fn admin(root: &Reader<'_>) -> AdminConfig {
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let reader = root.table("admin");
+    let bind: Option<SocketAddr> =
+        reader.parsed("bind", "an address and port such as \"127.0.0.1:8080\"");
+    let token = reader.secret("token", "token_file");
+    match (&bind, &token) {
+        (Some(bind), None) if !bind.ip().is_loopback() => {
+            reader.wrong(
+                "token",
+                "a token (or token_file), because admin.bind is not loopback",
+            );
+        }
+        (_, Some(token)) if token.expose().len() < TOKEN_OCTETS_MIN => {
+            reader.wrong("token", format!("at least {TOKEN_OCTETS_MIN} characters"));
+        }
+        _ => {}
+    }
+    reader.finish();
+    AdminConfig {
+        bind: bind.unwrap_or(nowhere),
+        token,
+    }
+}
+
+/// 50 MB of request less JSON and our headers, as octets before base64.
+const MESSAGE_OCTETS_MAX: u64 = 37_400_000;
+
+/// Below this a token can be guessed.
+const TOKEN_OCTETS_MIN: usize = 16;

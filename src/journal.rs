@@ -1,0 +1,186 @@
+//! One method per life event of a message or session: the log line and the counter.
+//!
+//! This is the only place that writes mail addresses at level info. It never sees content or
+//! secrets. Log lines are an interface: the message text is the event's name, everything else is a
+//! field.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use tracing::{debug, error, info, warn};
+
+use crate::clock::Timestamp;
+use crate::mail::{
+    Diagnostic, DispatchId, Envelope, Outcome, Reply, SessionEvent, SessionFacts, SpoolId,
+    Submitter,
+};
+use crate::telemetry;
+
+/// See the module's documentation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Journal;
+
+impl Journal {
+    /// A client connected.
+    pub fn session_opened(&self, facts: &SessionFacts) {
+        counter!(telemetry::SESSIONS, "listener" => facts.listener.to_string()).increment(1);
+        gauge!(telemetry::SESSIONS_OPEN).increment(1);
+        debug!(session = %facts.session, listener = %facts.listener, peer = %facts.peer, "session opened");
+    }
+
+    /// A client's connection is over.
+    pub fn session_closed(&self, facts: &SessionFacts) {
+        gauge!(telemetry::SESSIONS_OPEN).decrement(1);
+        debug!(session = %facts.session, "session closed");
+    }
+
+    /// Something about a session that the operator should know, with what to do about it.
+    pub fn session_event(&self, facts: &SessionFacts, event: SessionEvent) {
+        counter!(telemetry::SESSION_EVENTS, "event" => event.word()).increment(1);
+        let (session, listener, peer) = (facts.session, &facts.listener, facts.address());
+        let (event, hint, notable) = (event.word(), event.hint(), event.is_notable());
+        if notable {
+            warn!(%session, %listener, %peer, event, hint, "session trouble");
+        } else {
+            info!(%session, %listener, %peer, event, hint, "session trouble");
+        }
+    }
+
+    /// A connection was turned away at once.
+    pub fn turned_away(&self, listener: &str, peer: std::net::IpAddr, reply: &Reply) {
+        counter!(telemetry::SESSION_EVENTS, "event" => "turned_away").increment(1);
+        warn!(listener, %peer, %reply, "connection turned away");
+    }
+
+    /// A client signed in.
+    pub fn signed_in(&self, facts: &SessionFacts, device: Option<&str>) {
+        counter!(telemetry::SIGN_INS, "result" => "accepted").increment(1);
+        debug!(session = %facts.session, peer = %facts.address(), device, "signed in");
+    }
+
+    /// A client failed to sign in. The name it gave may be a password typed into the wrong field,
+    /// so it is not written down.
+    pub fn sign_in_refused(&self, facts: &SessionFacts, device: Option<&str>, hint: &str) {
+        counter!(telemetry::SIGN_INS, "result" => "refused").increment(1);
+        warn!(
+            session = %facts.session, listener = %facts.listener, peer = %facts.address(),
+            device, hint, "sign-in refused"
+        );
+    }
+
+    /// A sender, recipient or message was refused.
+    pub fn refused(
+        &self,
+        facts: &SessionFacts,
+        stage: &'static str,
+        device: Option<&str>,
+        reply: &Reply,
+        hint: &str,
+    ) {
+        counter!(telemetry::REFUSALS, "stage" => stage).increment(1);
+        warn!(
+            session = %facts.session, listener = %facts.listener, peer = %facts.address(),
+            device, stage, %reply, hint, "refused"
+        );
+    }
+
+    /// A message is durable and ours.
+    pub fn spooled(
+        &self,
+        id: &SpoolId,
+        facts: &SessionFacts,
+        submitter: &Submitter,
+        envelope: &Envelope,
+        size: u64,
+        dispatches: usize,
+    ) {
+        counter!(telemetry::MESSAGES_SPOOLED).increment(1);
+        counter!(telemetry::SPOOLED_OCTETS).increment(size);
+        let recipients = envelope.recipients.as_slice();
+        info!(
+            spool_id = %id, session = %facts.session, listener = %facts.listener,
+            peer = %facts.address(), protocol = facts.protocol(), account = %submitter.account,
+            device = submitter.device.as_deref(), basis = %submitter.basis,
+            reverse_path = %envelope.reverse_path, recipient = %recipients[0],
+            recipients = recipients.len(), size, dispatches, "spooled"
+        );
+    }
+
+    /// The spool could not do its work.
+    pub fn spool_failed(&self, doing: &'static str, error: &dyn std::error::Error) {
+        error!(doing, error = %Chain(error), "spool failed");
+    }
+
+    /// An attempt ended.
+    pub fn attempted(
+        &self,
+        id: &DispatchId,
+        recipients: usize,
+        attempt: u32,
+        took: Duration,
+        outcome: &Outcome,
+        next_at: Option<Timestamp>,
+    ) {
+        counter!(telemetry::ATTEMPTS, "outcome" => outcome.word()).increment(1);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let next_at = next_at.map(tracing::field::display);
+        match outcome {
+            Outcome::Accepted {
+                email_id,
+                request_id,
+            } => info!(
+                spool_id = %id, recipients, attempt, took_ms, email_id, request_id, "accepted"
+            ),
+            Outcome::Deferred(diagnostic) => info!(
+                spool_id = %id, recipients, attempt, took_ms, %diagnostic, next_at, "deferred"
+            ),
+            Outcome::Bounced(diagnostic) => warn!(
+                spool_id = %id, recipients, attempt, took_ms, %diagnostic, "bounced"
+            ),
+            Outcome::Unknown(diagnostic) => warn!(
+                spool_id = %id, recipients, attempt, took_ms, %diagnostic, next_at, "unknown"
+            ),
+        }
+    }
+
+    /// What the provider answered, by class.
+    pub fn provider_answered(&self, class: &'static str) {
+        counter!(telemetry::PROVIDER_ANSWERS, "class" => class).increment(1);
+    }
+
+    /// The provider refuses the account's key. The mail waits.
+    pub fn account_halted(&self, account: &str, diagnostic: &Diagnostic, next_probe: Duration) {
+        gauge!(telemetry::ACCOUNT_HALTED, "account" => account.to_owned()).set(1.0);
+        let next_probe_s = next_probe.as_secs();
+        let hint = "check the API key, its permission for /email/mime and the API's IP allow list; \
+                    nothing bounces, mail waits and is sent when the key works";
+        error!(account, %diagnostic, next_probe_s, hint, "account halted");
+    }
+
+    /// The provider asks for a pause.
+    pub fn account_paused(&self, account: &str, diagnostic: &Diagnostic, pause: Duration) {
+        let pause_s = pause.as_secs();
+        warn!(account, %diagnostic, pause_s, "account paused");
+    }
+
+    /// The account works again.
+    pub fn account_resumed(&self, account: &str) {
+        gauge!(telemetry::ACCOUNT_HALTED, "account" => account.to_owned()).set(0.0);
+        info!(account, "account resumed");
+    }
+}
+
+/// An error with all its sources, for one log field.
+pub struct Chain<'a>(pub &'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}

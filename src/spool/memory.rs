@@ -1,0 +1,370 @@
+//! The store for tests: the same contract, nothing on disk.
+//!
+//! A transaction keeps a copy of all tables and puts it back on rollback; contents are shared, not
+//! copied.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::mail::{DispatchId, SpoolId};
+
+use super::record::{
+    Attempt, Content, DispatchKey, DispatchRecord, EventRecord, Leased, MessageKey, MessageRecord,
+    QueueRow, State, Submission, Transition,
+};
+use super::store::{Counts, SpoolError, Store};
+
+/// See the module's documentation.
+#[derive(Default)]
+pub struct MemoryStore {
+    tables: Tables,
+    before: Tables,
+}
+
+#[derive(Clone, Default)]
+struct Tables {
+    drafts: BTreeMap<MessageKey, Vec<Bytes>>,
+    messages: BTreeMap<MessageKey, Message>,
+    counts: Counts,
+    last: i64,
+}
+
+#[derive(Clone)]
+struct Message {
+    submission: Submission,
+    body: Vec<Bytes>,
+    parts: Vec<Part>,
+    events: Vec<EventRecord>,
+    settled_at: Option<Timestamp>,
+}
+
+#[derive(Clone)]
+struct Part {
+    state: State,
+    due_at: Option<Timestamp>,
+    attempts: u32,
+    possibly_duplicate: bool,
+}
+
+impl Message {
+    fn unsettled(&self) -> u32 {
+        let open = self.parts.iter().filter(|part| !part.state.is_settled());
+        u32::try_from(open.count()).unwrap_or(u32::MAX)
+    }
+
+    fn row(&self) -> QueueRow {
+        let envelope = &self.submission.envelope;
+        QueueRow {
+            id: self.submission.id,
+            received_at: self.submission.received_at,
+            account: self.submission.account.clone(),
+            device: self.submission.device.clone(),
+            size: self.submission.size,
+            reverse_path: envelope.reverse_path.to_string(),
+            recipients: envelope
+                .recipients
+                .as_slice()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            unsettled: self.unsettled(),
+            dispatches: u32::try_from(self.parts.len()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl Tables {
+    fn part(&mut self, key: DispatchKey) -> Result<(&mut Message, usize), SpoolError> {
+        let index = key.number() as usize;
+        match self.messages.get_mut(&key.message()) {
+            Some(message) if index < message.parts.len() => Ok((message, index)),
+            _ => Err(SpoolError::Stale),
+        }
+    }
+
+    fn parts(&self) -> impl Iterator<Item = (DispatchKey, &Message, &Part)> {
+        self.messages.iter().flat_map(|(key, message)| {
+            (0..)
+                .zip(&message.parts)
+                .map(move |(number, part)| (DispatchKey(key.part(number)), message, part))
+        })
+    }
+}
+
+impl Store for MemoryStore {
+    fn begin(&mut self) -> Result<(), SpoolError> {
+        self.before = self.tables.clone();
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), SpoolError> {
+        Ok(())
+    }
+
+    fn rollback(&mut self) {
+        self.tables = self.before.clone();
+    }
+
+    fn append_draft(
+        &mut self,
+        key: MessageKey,
+        _sequence: u32,
+        octets: &[u8],
+    ) -> Result<(), SpoolError> {
+        self.tables.last = self.tables.last.max(key.0);
+        let chunks = self.tables.drafts.entry(key).or_default();
+        chunks.push(Bytes::copy_from_slice(octets));
+        Ok(())
+    }
+
+    fn discard_draft(&mut self, key: MessageKey) -> Result<(), SpoolError> {
+        self.tables.drafts.remove(&key);
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        key: MessageKey,
+        submission: &Submission,
+        _chunks: u32,
+        _body_octets: u64,
+        rest: &[u8],
+    ) -> Result<(), SpoolError> {
+        let mut body = self.tables.drafts.remove(&key).unwrap_or_default();
+        if !rest.is_empty() {
+            body.push(Bytes::copy_from_slice(rest));
+        }
+        let part = Part {
+            state: State::Queued,
+            due_at: Some(submission.received_at),
+            attempts: 0,
+            possibly_duplicate: false,
+        };
+        let count = submission.dispatches.len();
+        let message = Message {
+            submission: submission.clone(),
+            body,
+            parts: vec![part; count],
+            events: Vec::new(),
+            settled_at: None,
+        };
+        self.tables.messages.insert(key, message);
+        self.tables.counts.add(State::Queued, count as u64);
+        self.tables.last = self.tables.last.max(key.0);
+        Ok(())
+    }
+
+    fn due(
+        &mut self,
+        account: &str,
+        now: Timestamp,
+        limit: usize,
+        skip: &dyn Fn(DispatchKey) -> bool,
+    ) -> Result<Vec<Leased>, SpoolError> {
+        let mut found: Vec<(DispatchKey, &Message, &Part)> = self
+            .tables
+            .parts()
+            .filter(|(key, message, part)| {
+                message.submission.account == account
+                    && matches!(part.state, State::Queued | State::InDoubt)
+                    && part.due_at.is_some_and(|due| due <= now)
+                    && !skip(*key)
+            })
+            .collect();
+        found.sort_by_key(|(_, _, part)| part.due_at);
+        let lease = |(key, message, part): (DispatchKey, &Message, &Part)| Leased {
+            id: DispatchId {
+                spool_id: message.submission.id,
+                number: key.number(),
+            },
+            key,
+            account: message.submission.account.clone(),
+            device: message.submission.device.clone(),
+            received_at: message.submission.received_at,
+            attempts: part.attempts,
+            in_doubt: part.state == State::InDoubt,
+            dispatch: message.submission.dispatches[key.number() as usize].clone(),
+            envelope: message.submission.envelope.clone(),
+            prefix: message.submission.prefix.clone(),
+            head: message.submission.head.clone(),
+            content: match message.body.as_slice() {
+                [] => Content::Inline(Bytes::new()),
+                [only] => Content::Inline(only.clone()),
+                chunks => Content::Chunked {
+                    octets: chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+                    chunks: u32::try_from(chunks.len()).unwrap_or(u32::MAX),
+                },
+            },
+        };
+        Ok(found.into_iter().take(limit).map(lease).collect())
+    }
+
+    fn next_due(&mut self, account: &str, now: Timestamp) -> Result<Option<Timestamp>, SpoolError> {
+        let later = self
+            .tables
+            .parts()
+            .filter(|(_, message, _)| message.submission.account == account)
+            .filter_map(|(_, _, part)| part.due_at)
+            .filter(|due| *due > now);
+        Ok(later.min())
+    }
+
+    fn begin_attempt(
+        &mut self,
+        attempt: &Attempt,
+        expires_at: Timestamp,
+    ) -> Result<(), SpoolError> {
+        let (message, index) = self.tables.part(attempt.key)?;
+        let part = &mut message.parts[index];
+        let was = part.state;
+        if !matches!(was, State::Queued | State::InDoubt) {
+            return Err(SpoolError::Stale);
+        }
+        part.possibly_duplicate |= was == State::InDoubt;
+        part.state = State::InFlight;
+        part.due_at = Some(expires_at);
+        part.attempts = attempt.number;
+        self.tables.counts.remove(was, 1);
+        self.tables.counts.add(State::InFlight, 1);
+        Ok(())
+    }
+
+    fn settle(
+        &mut self,
+        attempt: &Attempt,
+        transition: &Transition,
+        at: Timestamp,
+    ) -> Result<(), SpoolError> {
+        let (message, index) = self.tables.part(attempt.key)?;
+        let part = &mut message.parts[index];
+        if part.state != State::InFlight {
+            return Err(SpoolError::Stale);
+        }
+        part.state = transition.state();
+        part.due_at = transition.due_at();
+        message.events.push(transition.event(attempt, at));
+        if message.unsettled() == 0 {
+            message.settled_at = Some(at);
+            message.body.clear();
+        }
+        self.tables.counts.remove(State::InFlight, 1);
+        self.tables.counts.add(transition.state(), 1);
+        Ok(())
+    }
+
+    fn interrupt(
+        &mut self,
+        attempts: Option<&[DispatchKey]>,
+        now: Timestamp,
+        confirm_at: Timestamp,
+    ) -> Result<u32, SpoolError> {
+        let keys: Vec<DispatchKey> = self
+            .tables
+            .parts()
+            .filter(|(key, _, part)| {
+                part.state == State::InFlight && attempts.is_none_or(|keys| keys.contains(key))
+            })
+            .map(|(key, _, _)| key)
+            .collect();
+        for key in &keys {
+            let (message, index) = self.tables.part(*key)?;
+            let part = &mut message.parts[index];
+            part.state = State::InDoubt;
+            part.due_at = Some(confirm_at);
+            let attempt = part.attempts;
+            let record = EventRecord::interrupted(key.number(), attempt, now, confirm_at);
+            message.events.push(record);
+            self.tables.counts.remove(State::InFlight, 1);
+            self.tables.counts.add(State::InDoubt, 1);
+        }
+        Ok(u32::try_from(keys.len()).unwrap_or(u32::MAX))
+    }
+
+    fn forget_settled(&mut self, before: Timestamp, limit: u32) -> Result<u32, SpoolError> {
+        let old: Vec<MessageKey> = self
+            .tables
+            .messages
+            .iter()
+            .filter(|(_, message)| message.settled_at.is_some_and(|at| at < before))
+            .map(|(key, _)| *key)
+            .take(limit as usize)
+            .collect();
+        for key in &old {
+            self.tables.messages.remove(key);
+        }
+        Ok(u32::try_from(old.len()).unwrap_or(u32::MAX))
+    }
+
+    fn chunk(&mut self, key: MessageKey, sequence: u32) -> Result<Bytes, SpoolError> {
+        self.tables
+            .messages
+            .get(&key)
+            .and_then(|message| message.body.get(sequence as usize))
+            .cloned()
+            .ok_or(SpoolError::Stale)
+    }
+
+    fn list(
+        &mut self,
+        all: bool,
+        before: Option<SpoolId>,
+        limit: u32,
+    ) -> Result<Vec<QueueRow>, SpoolError> {
+        let newest_first = self.tables.messages.values().rev();
+        let listed = newest_first
+            .skip_while(|message| before.is_some_and(|id| message.submission.id != id))
+            .skip(usize::from(before.is_some()))
+            .filter(|message| all || message.settled_at.is_none());
+        Ok(listed.take(limit as usize).map(Message::row).collect())
+    }
+
+    fn show(&mut self, id: SpoolId) -> Result<Option<MessageRecord>, SpoolError> {
+        let found = self
+            .tables
+            .messages
+            .values()
+            .find(|message| message.submission.id == id);
+        Ok(found.map(|message| MessageRecord {
+            row: message.row(),
+            origin: message.submission.origin.clone(),
+            settled_at: message.settled_at,
+            parts: (0..)
+                .zip(message.parts.iter().zip(&message.submission.dispatches))
+                .map(|(number, (part, dispatch))| DispatchRecord {
+                    number,
+                    state: part.state,
+                    recipients: dispatch
+                        .recipients
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect(),
+                    byte_exact: dispatch.edits.is_empty(),
+                    attempts: part.attempts,
+                    due_at: part.due_at,
+                    possibly_duplicate: part.possibly_duplicate,
+                })
+                .collect(),
+            events: message.events.clone(),
+        }))
+    }
+
+    fn oldest_unsettled(&mut self) -> Result<Option<Timestamp>, SpoolError> {
+        let unsettled = |message: &&Message| message.settled_at.is_none();
+        Ok(self
+            .tables
+            .messages
+            .values()
+            .find(unsettled)
+            .map(|message| message.submission.received_at))
+    }
+
+    fn counts(&self) -> Counts {
+        self.tables.counts
+    }
+
+    fn last_key(&mut self) -> Result<MessageKey, SpoolError> {
+        Ok(MessageKey(self.tables.last))
+    }
+}

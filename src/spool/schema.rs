@@ -1,0 +1,93 @@
+//! The tables, their version, and how an older version becomes the current one.
+//!
+//! A file of ours carries an application id and a version in SQLite's own header fields. Anything
+//! else is refused and never written to.
+
+use rusqlite::Connection;
+
+use super::sqlite::trouble;
+use super::store::SpoolError;
+
+/// Each step leads from its index to the next version; none is ever changed once released.
+const STEPS: [&str; 1] = [
+    // All rows of a message share the upper bits of their key (record::DispatchKey), so that they
+    // lie together and need no second index. One partial index serves every question about the
+    // queue; settled rows are not in it, so history costs nothing.
+    "CREATE TABLE message (
+         key INTEGER PRIMARY KEY,
+         id BLOB NOT NULL UNIQUE,
+         received_at INTEGER NOT NULL,
+         account TEXT NOT NULL,
+         device TEXT,
+         origin TEXT NOT NULL,
+         envelope TEXT NOT NULL,
+         size INTEGER NOT NULL,
+         prefix_octets INTEGER NOT NULL,
+         body_octets INTEGER NOT NULL,
+         chunks INTEGER NOT NULL,
+         dispatches INTEGER NOT NULL,
+         unsettled INTEGER NOT NULL,
+         events INTEGER NOT NULL DEFAULT 0,
+         settled_at INTEGER
+     ) STRICT;
+     CREATE INDEX message_settled ON message (settled_at) WHERE settled_at IS NOT NULL;
+     CREATE TABLE dispatch (
+         key INTEGER PRIMARY KEY,
+         account TEXT NOT NULL,
+         state INTEGER NOT NULL,
+         due_at INTEGER,
+         attempts INTEGER NOT NULL DEFAULT 0,
+         possibly_duplicate INTEGER NOT NULL DEFAULT 0,
+         plan TEXT NOT NULL
+     ) STRICT;
+     CREATE INDEX dispatch_queue ON dispatch (account, state, due_at) WHERE state <= 4;
+     CREATE TABLE content (
+         key INTEGER PRIMARY KEY,
+         octets BLOB NOT NULL
+     ) STRICT;
+     CREATE TABLE draft (
+         key INTEGER PRIMARY KEY
+     ) STRICT;
+     CREATE TABLE event (
+         key INTEGER PRIMARY KEY,
+         record TEXT NOT NULL
+     ) STRICT;",
+];
+
+/// Marks a file as ours: "s2gw" in ASCII.
+const APPLICATION_ID: i64 = 0x7332_6777;
+
+/// What this program writes.
+pub(super) const VERSION: i64 = STEPS.len() as i64;
+
+/// Checks that the database is ours and brings it up to date; `empty` says that it was just made.
+pub(super) fn prepare(connection: &mut Connection, empty: bool) -> Result<(), SpoolError> {
+    let pragma = |name: &str| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            .map_err(trouble)
+    };
+    let found = pragma("user_version")?;
+    if !empty && pragma("application_id")? != APPLICATION_ID {
+        return Err(SpoolError::Foreign);
+    }
+    let version = usize::try_from(found).map_err(|_| SpoolError::Foreign)?;
+    if found > VERSION {
+        return Err(SpoolError::Newer {
+            found,
+            known: VERSION,
+        });
+    }
+    for (index, step) in STEPS.iter().enumerate().skip(version) {
+        let transaction = connection.transaction().map_err(trouble)?;
+        transaction.execute_batch(step).map_err(trouble)?;
+        transaction
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .map_err(trouble)?;
+        transaction
+            .pragma_update(None, "user_version", index as i64 + 1)
+            .map_err(trouble)?;
+        transaction.commit().map_err(trouble)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! What a store must be able to do; called by one thread, inside transactions that thread opens.
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::mail::SpoolId;
+
+use super::record::{
+    Attempt, DispatchKey, Leased, MessageKey, MessageRecord, QueueRow, State, Submission,
+    Transition,
+};
+
+/// One kind of storage.
+pub trait Store: Send {
+    /// Opens a transaction.
+    fn begin(&mut self) -> Result<(), SpoolError>;
+    /// Makes everything since `begin` durable.
+    fn commit(&mut self) -> Result<(), SpoolError>;
+    /// Forgets everything since `begin`.
+    fn rollback(&mut self);
+
+    /// Stores a piece of a message that is not complete.
+    fn append_draft(
+        &mut self,
+        key: MessageKey,
+        sequence: u32,
+        octets: &[u8],
+    ) -> Result<(), SpoolError>;
+    /// Deletes all pieces of a draft.
+    fn discard_draft(&mut self, key: MessageKey) -> Result<(), SpoolError>;
+    /// Stores a complete message; `chunks` pieces of its body came by `append_draft` before, and
+    /// `rest` is what follows them.
+    fn insert(
+        &mut self,
+        key: MessageKey,
+        submission: &Submission,
+        chunks: u32,
+        body_octets: u64,
+        rest: &[u8],
+    ) -> Result<(), SpoolError>;
+
+    /// Due dispatches of an account, oldest due time first; `skip` are leased.
+    fn due(
+        &mut self,
+        account: &str,
+        now: Timestamp,
+        limit: usize,
+        skip: &dyn Fn(DispatchKey) -> bool,
+    ) -> Result<Vec<Leased>, SpoolError>;
+    /// The earliest due time after `now`.
+    fn next_due(&mut self, account: &str, now: Timestamp) -> Result<Option<Timestamp>, SpoolError>;
+    /// From queued or in doubt to in flight.
+    fn begin_attempt(&mut self, attempt: &Attempt, expires_at: Timestamp)
+    -> Result<(), SpoolError>;
+    /// From in flight to wherever the transition leads.
+    fn settle(
+        &mut self,
+        attempt: &Attempt,
+        transition: &Transition,
+        at: Timestamp,
+    ) -> Result<(), SpoolError>;
+    /// Turns attempts that nobody will settle any more into doubts: those named, or all that are
+    /// stored as in flight, which is right only at start.
+    fn interrupt(
+        &mut self,
+        attempts: Option<&[DispatchKey]>,
+        now: Timestamp,
+        confirm_at: Timestamp,
+    ) -> Result<u32, SpoolError>;
+    /// Deletes up to `limit` messages that were settled before `before`.
+    fn forget_settled(&mut self, before: Timestamp, limit: u32) -> Result<u32, SpoolError>;
+
+    /// A chunk of a stored body.
+    fn chunk(&mut self, key: MessageKey, sequence: u32) -> Result<Bytes, SpoolError>;
+    /// The newest messages first, below `before`; only unsettled ones unless `all`.
+    fn list(
+        &mut self,
+        all: bool,
+        before: Option<SpoolId>,
+        limit: u32,
+    ) -> Result<Vec<QueueRow>, SpoolError>;
+    /// Everything about one message; `None` when it is not stored.
+    fn show(&mut self, id: SpoolId) -> Result<Option<MessageRecord>, SpoolError>;
+    /// When the oldest unsettled message was accepted.
+    fn oldest_unsettled(&mut self) -> Result<Option<Timestamp>, SpoolError>;
+    /// How many dispatches stand where.
+    fn counts(&self) -> Counts;
+    /// The highest message number ever used.
+    fn last_key(&mut self) -> Result<MessageKey, SpoolError>;
+}
+
+/// Number of dispatches by state.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts([u64; State::ALL.len()]);
+
+impl Counts {
+    /// The dispatches in `state`.
+    pub fn of(&self, state: State) -> u64 {
+        self.0[state.index()]
+    }
+
+    pub(super) fn add(&mut self, state: State, count: u64) {
+        self.0[state.index()] += count;
+    }
+
+    pub(super) fn remove(&mut self, state: State, count: u64) {
+        let slot = &mut self.0[state.index()];
+        *slot = slot.saturating_sub(count);
+    }
+}
+
+/// Why the spool could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The disk is full, read-only or failing. Not the client's fault; try again later.
+    #[error("cannot write to the spool")]
+    Unwritable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database is damaged.
+    #[error("the spool database is damaged")]
+    Damaged(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The file is some other program's.
+    #[error("not a spool database of this program")]
+    Foreign,
+    /// The file was written by a newer version.
+    #[error("spool database has version {found}, this program knows up to {known}")]
+    Newer {
+        /// The file's version.
+        found: i64,
+        /// What this program can read.
+        known: i64,
+    },
+    /// Another process has it open.
+    #[error("the spool database is in use by another process")]
+    InUse,
+    /// A dispatch is not where the request assumed; somebody else acted meanwhile.
+    #[error("dispatch is not in the expected state")]
+    Stale,
+    /// The spool has stopped.
+    #[error("the spool has stopped")]
+    Stopped,
+}

@@ -1,0 +1,503 @@
+//! The front door of the spool, and the one thread behind it.
+//!
+//! Requests queue up while a batch is being synced and form the next batch: the more load, the
+//! fewer syncs per message. Leases live here, in memory: a crash drops them, which is right because
+//! nothing was sent yet.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::{Clock, Timestamp};
+use crate::mail::SpoolId;
+
+use super::draft::Draft;
+use super::record::{
+    Attempt, DispatchKey, Leased, MessageKey, MessageRecord, QueueRow, Submission, Transition,
+};
+use super::store::{Counts, SpoolError, Store};
+
+/// How the spool behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct SpoolSettings {
+    /// How long a worker may hold a dispatch, in flight or not.
+    pub lease_ttl: Duration,
+    /// How long after an interrupted attempt its doubt is settled.
+    pub confirm_after: Duration,
+    /// Requests that may share one sync.
+    pub batch_max: usize,
+}
+
+impl Default for SpoolSettings {
+    fn default() -> Self {
+        Self {
+            // Longer than the longest attempt: 50 MB on a slow line.
+            lease_ttl: Duration::from_secs(3600),
+            confirm_after: Duration::from_secs(90),
+            // Beyond this a batch's latency grows faster than its rate (evidence.md).
+            batch_max: 256,
+        }
+    }
+}
+
+/// What a forwarder asks for.
+#[derive(Clone, Debug)]
+pub struct LeaseRequest {
+    /// Only this account's dispatches.
+    pub account: String,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The spool, to be cloned into every room's hands.
+#[derive(Clone)]
+pub struct Spool {
+    requests: mpsc::Sender<Request>,
+    next_key: Arc<AtomicI64>,
+    arrivals: watch::Receiver<u64>,
+    counts: Arc<Mutex<Counts>>,
+}
+
+impl fmt::Debug for Spool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spool").finish_non_exhaustive()
+    }
+}
+
+impl Spool {
+    /// Takes over `store`: settles what a crash left behind, then starts the thread.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub fn start(
+        mut store: Box<dyn Store>,
+        settings: SpoolSettings,
+        clock: Clock,
+    ) -> Result<Self, SpoolError> {
+        let now = clock.wall();
+        store.begin()?;
+        let interrupted = store.interrupt(None, now, now.after(settings.confirm_after))?;
+        store.commit()?;
+        if interrupted > 0 {
+            tracing::warn!(
+                interrupted,
+                "attempts were cut off by the last stop, now in doubt"
+            );
+        }
+        let next_key = store.last_key()?.0 + 1;
+        let (requests, queue) = mpsc::channel(QUEUE_MAX);
+        let (arrived, arrivals) = watch::channel(0);
+        let counts = Arc::new(Mutex::new(store.counts()));
+        let writer = Writer {
+            store,
+            settings,
+            clock,
+            queue,
+            arrived,
+            counts: Arc::clone(&counts),
+            leases: HashMap::new(),
+            in_flight: HashMap::new(),
+        };
+        thread::Builder::new()
+            .name("spool".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| SpoolError::Unwritable(Box::new(error)))?;
+        Ok(Self {
+            requests,
+            next_key: Arc::new(AtomicI64::new(next_key)),
+            arrivals,
+            counts,
+        })
+    }
+
+    /// An empty draft.
+    pub fn draft(&self) -> Draft {
+        let key = self.next_key.fetch_add(1, Ordering::Relaxed);
+        Draft::new(self.clone(), MessageKey(key))
+    }
+
+    /// Takes due dispatches out of the queue for one lease time; also says when the next one is due.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn lease(
+        &self,
+        request: LeaseRequest,
+    ) -> Result<(Vec<Leased>, Option<Timestamp>), SpoolError> {
+        self.ask(|reply| Request::Lease(request, reply)).await
+    }
+
+    /// Makes durable that a request is about to leave. Only then may it leave.
+    ///
+    /// # Errors
+    /// When it is not durable, or the dispatch is no longer leased.
+    pub async fn begin_attempt(&self, attempt: Attempt) -> Result<(), SpoolError> {
+        self.write(Write::Begin(attempt)).await
+    }
+
+    /// Records how an attempt ended.
+    ///
+    /// # Errors
+    /// When it is not durable, or the dispatch is no longer in flight.
+    pub async fn settle(&self, attempt: Attempt, transition: Transition) -> Result<(), SpoolError> {
+        self.write(Write::Settle(attempt, transition)).await
+    }
+
+    /// Gives a lease back unused.
+    pub async fn release(&self, leased: &Leased) {
+        let key = leased.key;
+        if self.requests.send(Request::Release(key)).await.is_err() {
+            tracing::debug!("spool stopped before a lease was given back");
+        }
+    }
+
+    /// One chunk of a stored body.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn chunk(&self, leased: &Leased, sequence: u32) -> Result<Bytes, SpoolError> {
+        let key = leased.key.message();
+        self.ask(|reply| Request::Chunk(key, sequence, reply)).await
+    }
+
+    /// The newest messages first, below `before`; only unsettled ones unless `all`.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn list(
+        &self,
+        all: bool,
+        before: Option<SpoolId>,
+        limit: u32,
+    ) -> Result<Vec<QueueRow>, SpoolError> {
+        self.ask(|reply| Request::List(all, before, limit, reply))
+            .await
+    }
+
+    /// Everything about one message; `None` when it is not stored.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn show(&self, id: SpoolId) -> Result<Option<MessageRecord>, SpoolError> {
+        self.ask(|reply| Request::Show(id, reply)).await
+    }
+
+    /// When the oldest unsettled message was accepted.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn oldest_unsettled(&self) -> Result<Option<Timestamp>, SpoolError> {
+        self.ask(Request::Oldest).await
+    }
+
+    /// Deletes messages that were settled before the given time; returns how many.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn forget_settled(&self, before: Timestamp) -> Result<u32, SpoolError> {
+        self.ask(|reply| Request::Forget(before, reply)).await
+    }
+
+    /// Shows that the store can be written, by writing.
+    ///
+    /// # Errors
+    /// When it can't.
+    pub async fn probe(&self) -> Result<(), SpoolError> {
+        self.write(Write::Probe).await
+    }
+
+    /// How many dispatches stand where.
+    pub fn counts(&self) -> Counts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes whenever there may be something new to lease.
+    pub fn arrivals(&self) -> watch::Receiver<u64> {
+        self.arrivals.clone()
+    }
+
+    pub(super) async fn append_draft(
+        &self,
+        key: MessageKey,
+        sequence: u32,
+        octets: Bytes,
+    ) -> Result<(), SpoolError> {
+        self.write(Write::Append(key, sequence, octets)).await
+    }
+
+    pub(super) async fn insert(
+        &self,
+        key: MessageKey,
+        submission: Submission,
+        chunks: u32,
+        octets: u64,
+        rest: Bytes,
+    ) -> Result<(), SpoolError> {
+        let insert = Insert {
+            key,
+            submission,
+            chunks,
+            octets,
+            rest,
+        };
+        self.write(Write::Insert(Box::new(insert))).await
+    }
+
+    pub(super) fn send_unwaited(&self, request: Request) {
+        if self.requests.try_send(request).is_err() {
+            tracing::debug!(
+                "spool is busy or stopped, a draft is left for the next start to sweep"
+            );
+        }
+    }
+
+    async fn write(&self, write: Write) -> Result<(), SpoolError> {
+        self.ask(|reply| Request::Write(write, reply)).await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, SpoolError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .send(request(reply))
+            .await
+            .map_err(|_| SpoolError::Stopped)?;
+        answer.await.map_err(|_| SpoolError::Stopped)?
+    }
+}
+
+/// Where an answer goes; only a named struct would say more, and less clearly.
+pub(super) type Answer<T> = oneshot::Sender<Result<T, SpoolError>>;
+
+pub(super) enum Request {
+    Write(Write, Answer<()>),
+    Discard(MessageKey),
+    Release(DispatchKey),
+    Lease(LeaseRequest, Answer<(Vec<Leased>, Option<Timestamp>)>),
+    Chunk(MessageKey, u32, Answer<Bytes>),
+    List(bool, Option<SpoolId>, u32, Answer<Vec<QueueRow>>),
+    Show(SpoolId, Answer<Option<MessageRecord>>),
+    Oldest(Answer<Option<Timestamp>>),
+    Forget(Timestamp, Answer<u32>),
+}
+
+/// What shares a transaction. Applied by reference, because a failed batch is tried again one by one.
+pub(super) enum Write {
+    Append(MessageKey, u32, Bytes),
+    Discard(MessageKey),
+    Insert(Box<Insert>),
+    Begin(Attempt),
+    Settle(Attempt, Transition),
+    Probe,
+}
+
+pub(super) struct Insert {
+    key: MessageKey,
+    submission: Submission,
+    chunks: u32,
+    octets: u64,
+    rest: Bytes,
+}
+
+struct Writer {
+    store: Box<dyn Store>,
+    settings: SpoolSettings,
+    clock: Clock,
+    queue: mpsc::Receiver<Request>,
+    arrived: watch::Sender<u64>,
+    counts: Arc<Mutex<Counts>>,
+    /// Until when a dispatch that nothing was sent for is kept from other workers.
+    leases: HashMap<DispatchKey, Timestamp>,
+    /// Until when an attempt may take.
+    in_flight: HashMap<DispatchKey, Timestamp>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut batch = Vec::with_capacity(self.settings.batch_max);
+        while self
+            .queue
+            .blocking_recv_many(&mut batch, self.settings.batch_max)
+            > 0
+        {
+            let mut writes = Vec::new();
+            let mut others = Vec::new();
+            for request in batch.drain(..) {
+                match request {
+                    Request::Write(write, answer) => writes.push((write, Some(answer))),
+                    Request::Discard(key) => writes.push((Write::Discard(key), None)),
+                    other => others.push(other),
+                }
+            }
+            self.write_all(writes);
+            for request in others {
+                self.serve(request);
+            }
+            *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.store.counts();
+        }
+    }
+
+    /// All or nothing first; where that fails, each for itself, so that one bad write spoils no other.
+    fn write_all(&mut self, writes: Vec<(Write, Option<Answer<()>>)>) {
+        if writes.is_empty() {
+            return;
+        }
+        let all =
+            self.transaction(|writer| writes.iter().try_for_each(|(write, _)| writer.apply(write)));
+        let mut wake = false;
+        for (write, answer) in writes {
+            let done = match &all {
+                Ok(()) => Ok(()),
+                Err(_) => self.transaction(|writer| writer.apply(&write)),
+            };
+            if done.is_ok() {
+                wake |= matches!(write, Write::Insert(_) | Write::Settle(..));
+                self.note_lease(&write);
+            }
+            if let Some(answer) = answer {
+                // Whoever asked may have gone; the write stands all the same.
+                drop(answer.send(done));
+            }
+        }
+        if wake {
+            self.arrived.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn note_lease(&mut self, write: &Write) {
+        match write {
+            Write::Begin(attempt) => {
+                self.leases.remove(&attempt.key);
+                let expires_at = self.clock.wall().after(self.settings.lease_ttl);
+                self.in_flight.insert(attempt.key, expires_at);
+            }
+            Write::Settle(attempt, _) => {
+                self.in_flight.remove(&attempt.key);
+            }
+            _ => {}
+        }
+    }
+
+    fn apply(&mut self, write: &Write) -> Result<(), SpoolError> {
+        let now = self.clock.wall();
+        match write {
+            Write::Append(key, sequence, octets) => {
+                self.store.append_draft(*key, *sequence, octets)
+            }
+            Write::Discard(key) => self.store.discard_draft(*key),
+            Write::Insert(insert) => self.store.insert(
+                insert.key,
+                &insert.submission,
+                insert.chunks,
+                insert.octets,
+                &insert.rest,
+            ),
+            Write::Begin(attempt) => self
+                .store
+                .begin_attempt(attempt, now.after(self.settings.lease_ttl)),
+            Write::Settle(attempt, transition) => self.store.settle(attempt, transition, now),
+            Write::Probe => {
+                // Real writes to real tables, undone in the same transaction.
+                self.store.append_draft(PROBE_KEY, 0, b"probe")?;
+                self.store.discard_draft(PROBE_KEY)
+            }
+        }
+    }
+
+    fn serve(&mut self, request: Request) {
+        match request {
+            Request::Write(..) | Request::Discard(_) => {}
+            Request::Release(key) => {
+                self.leases.remove(&key);
+                self.arrived.send_modify(|count| *count += 1);
+            }
+            Request::Lease(request, answer) => {
+                let leased = self.lease(&request);
+                if let Err(Ok((unwanted, _))) = answer.send(leased) {
+                    for leased in unwanted {
+                        self.leases.remove(&leased.key);
+                    }
+                }
+            }
+            Request::Chunk(key, sequence, answer) => {
+                drop(answer.send(self.store.chunk(key, sequence)));
+            }
+            Request::List(all, before, limit, answer) => {
+                drop(answer.send(self.store.list(all, before, limit)));
+            }
+            Request::Show(id, answer) => drop(answer.send(self.store.show(id))),
+            Request::Oldest(answer) => drop(answer.send(self.store.oldest_unsettled())),
+            Request::Forget(before, answer) => {
+                let done =
+                    self.transaction(|writer| writer.store.forget_settled(before, FORGET_MAX));
+                drop(answer.send(done));
+            }
+        }
+    }
+
+    fn lease(
+        &mut self,
+        request: &LeaseRequest,
+    ) -> Result<(Vec<Leased>, Option<Timestamp>), SpoolError> {
+        let now = self.clock.wall();
+        self.interrupt_expired(now)?;
+        self.leases.retain(|_, expires_at| *expires_at > now);
+        let leases = &self.leases;
+        let leased = self
+            .store
+            .due(&request.account, now, request.limit, &|key| {
+                leases.contains_key(&key)
+            })?;
+        let expires_at = now.after(self.settings.lease_ttl);
+        for leased in &leased {
+            self.leases.insert(leased.key, expires_at);
+        }
+        let next_due = self.store.next_due(&request.account, now)?;
+        Ok((leased, next_due))
+    }
+
+    /// A worker that died without settling leaves an attempt whose outcome nobody knows.
+    fn interrupt_expired(&mut self, now: Timestamp) -> Result<(), SpoolError> {
+        let expired: Vec<DispatchKey> = self
+            .in_flight
+            .iter()
+            .filter(|(_, expires_at)| **expires_at <= now)
+            .map(|(key, _)| *key)
+            .collect();
+        if expired.is_empty() {
+            return Ok(());
+        }
+        let confirm_at = now.after(self.settings.confirm_after);
+        let interrupted =
+            self.transaction(|writer| writer.store.interrupt(Some(&expired), now, confirm_at))?;
+        tracing::warn!(interrupted, "attempts outlived their lease, now in doubt");
+        for key in expired {
+            self.in_flight.remove(&key);
+        }
+        Ok(())
+    }
+
+    fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, SpoolError>,
+    ) -> Result<T, SpoolError> {
+        self.store.begin()?;
+        let done = work(self).and_then(|value| self.store.commit().map(|()| value));
+        if done.is_err() {
+            self.store.rollback();
+        }
+        done
+    }
+}
+
+/// Requests that may wait; behind it, whoever asks waits to ask.
+const QUEUE_MAX: usize = 1024;
+/// Messages forgotten per request, so that accepting mail is not kept waiting.
+const FORGET_MAX: u32 = 500;
+/// No message ever has this number.
+const PROBE_KEY: MessageKey = MessageKey(0);
