@@ -66,3 +66,16 @@ pub struct Envelope {
     /// What the accepted RCPTs said.
     pub recipients: Recipients,
 }
+
+/// The header's own statement about its sender.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HeaderSender {
+    /// No From field, or one without any address: the envelope sender has to stand in.
+    Missing,
+    /// More than one From field: two readers would see two senders.
+    Several,
+    /// A From or Sender field that can be read in two ways.
+    Unreadable,
+    /// Every address of From and Sender.
+    Addresses(Vec<Mailbox>),
+}

@@ -15,7 +15,7 @@ mod rules;
 mod verdict;
 
 pub use dispatch::{Dispatch, Edit, EditError, Hidden, Mismatch, apply_edits};
-pub use envelope::{Envelope, Recipients, ReversePath};
+pub use envelope::{Envelope, HeaderSender, Recipients, ReversePath};
 pub use event::SessionEvent;
 pub use facts::{Identity, SessionFacts, SessionId, SignIn, TlsFacts};
 pub use ids::{DispatchId, ParseIdError, SpoolId};

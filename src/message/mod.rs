@@ -21,5 +21,5 @@ pub use addresses::{AddressList, read_addresses};
 pub use fields::{Field, HeaderView};
 pub use head::{HeadCollector, HeadTooBig};
 pub use plan::{PlanError, PlanSettings, plan};
-pub use sender::{HeaderSender, header_sender, override_edits};
+pub use sender::{header_sender, override_edits};
 pub use trace::{Received, trace_headers};

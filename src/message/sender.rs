@@ -2,24 +2,11 @@
 //!
 //! device-quirks 3.12, 4.7, 6.3, 6.6
 
-use crate::mail::{Edit, Mailbox};
+use crate::mail::{Edit, HeaderSender, Mailbox};
 
 use super::addresses::read_addresses;
 use super::fields::HeaderView;
 use super::plan::{ORIGINAL, insertion};
-
-/// The header's own statement about its sender.
-#[derive(Clone, Debug, PartialEq)]
-pub enum HeaderSender {
-    /// No From field, or one without any address: the envelope sender has to stand in.
-    Missing,
-    /// More than one From field: two readers would see two senders.
-    Several,
-    /// A From or Sender field that can be read in two ways.
-    Unreadable,
-    /// Every address of From and Sender.
-    Addresses(Vec<Mailbox>),
-}
 
 /// Reads From and Sender.
 pub fn header_sender(view: &HeaderView<'_>) -> HeaderSender {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::mail::{DispatchId, SpoolId};
+use crate::mail::{Diagnostic, DispatchId, SpoolId};
 
 use super::record::{
     Attempt, Content, DispatchKey, DispatchRecord, EventRecord, Leased, MessageKey, MessageRecord,
@@ -251,6 +251,27 @@ impl Store for MemoryStore {
         }
         self.tables.counts.remove(State::InFlight, 1);
         self.tables.counts.add(transition.state(), 1);
+        Ok(())
+    }
+
+    fn hold(
+        &mut self,
+        key: DispatchKey,
+        why: &Diagnostic,
+        at: Timestamp,
+    ) -> Result<(), SpoolError> {
+        let (message, index) = self.tables.part(key)?;
+        let part = &mut message.parts[index];
+        let was = part.state;
+        if !matches!(was, State::Queued | State::InDoubt) {
+            return Err(SpoolError::Stale);
+        }
+        part.state = State::Held;
+        part.due_at = None;
+        let record = EventRecord::held(key.number(), part.attempts, at, why);
+        message.events.push(record);
+        self.tables.counts.remove(was, 1);
+        self.tables.counts.add(State::Held, 1);
         Ok(())
     }
 

@@ -338,7 +338,7 @@ pub struct EventRecord {
     pub at: Timestamp,
     /// Which dispatch.
     pub dispatch: u32,
-    /// accepted, deferred, bounced, unknown or interrupted.
+    /// accepted, deferred, bounced, unknown, interrupted or held.
     pub event: String,
     /// Which attempt.
     pub attempt: u32,
@@ -360,6 +360,21 @@ pub struct EventRecord {
 }
 
 impl EventRecord {
+    /// A dispatch that was left to the operator.
+    pub(super) fn held(number: u32, attempt: u32, at: Timestamp, why: &Diagnostic) -> Self {
+        Self {
+            at,
+            dispatch: number,
+            event: "held".to_owned(),
+            attempt,
+            started_at: None,
+            diagnostic: Some(why.as_str().to_owned()),
+            next_at: None,
+            email_id: None,
+            request_id: None,
+        }
+    }
+
     /// An attempt whose process died.
     pub(super) fn interrupted(
         number: u32,

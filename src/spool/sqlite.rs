@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Timestamp;
-use crate::mail::{Dispatch, DispatchId, Envelope, SpoolId};
+use crate::mail::{Diagnostic, Dispatch, DispatchId, Envelope, SpoolId};
 
 use super::record::{
     Attempt, Content, DispatchKey, DispatchRecord, EventRecord, Leased, MessageKey, MessageRecord,
@@ -212,6 +212,25 @@ impl SqliteStore {
             head,
             content,
         })
+    }
+
+    /// State and attempts of a dispatch that is queued or in doubt.
+    fn waiting(&self, key: DispatchKey) -> Result<(State, u32), SpoolError> {
+        let found: Option<(i64, u32)> = self
+            .connection
+            .prepare_cached("SELECT state, attempts FROM dispatch WHERE key = ?1")
+            .and_then(|mut statement| {
+                statement
+                    .query_row([key.0], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()
+            })
+            .map_err(trouble)?;
+        match found.map(|(code, attempts)| (State::from_code(code), attempts)) {
+            Some((Some(state @ (State::Queued | State::InDoubt)), attempts)) => {
+                Ok((state, attempts))
+            }
+            _ => Err(SpoolError::Stale),
+        }
     }
 
     /// Reads the whole queue index: for start only.
@@ -440,17 +459,7 @@ impl Store for SqliteStore {
         attempt: &Attempt,
         expires_at: Timestamp,
     ) -> Result<(), SpoolError> {
-        let (queued, doubt) = (State::Queued.code(), State::InDoubt.code());
-        let was: Option<i64> = self
-            .connection
-            .prepare_cached("SELECT state FROM dispatch WHERE key = ?1 AND state IN (?2, ?3)")
-            .and_then(|mut statement| {
-                statement
-                    .query_row(params![attempt.key.0, queued, doubt], |row| row.get(0))
-                    .optional()
-            })
-            .map_err(trouble)?;
-        let was = was.and_then(State::from_code).ok_or(SpoolError::Stale)?;
+        let (was, _) = self.waiting(attempt.key)?;
         self.execute(
             "UPDATE dispatch SET state = ?2, due_at = ?3, attempts = ?4,
                  possibly_duplicate = possibly_duplicate OR ?5
@@ -499,6 +508,25 @@ impl Store for SqliteStore {
         }
         self.counts.remove(State::InFlight, 1);
         self.counts.add(state, 1);
+        Ok(())
+    }
+
+    fn hold(
+        &mut self,
+        key: DispatchKey,
+        why: &Diagnostic,
+        at: Timestamp,
+    ) -> Result<(), SpoolError> {
+        let (was, attempts) = self.waiting(key)?;
+        self.execute(
+            "UPDATE dispatch SET state = ?2, due_at = NULL WHERE key = ?1",
+            params![key.0, State::Held.code()],
+        )?;
+        let (event, _) = self.count_event(key.message(), 0)?;
+        let record = EventRecord::held(key.number(), attempts, at, why);
+        self.add_event(key.message(), event, &record)?;
+        self.counts.remove(was, 1);
+        self.counts.add(State::Held, 1);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::mail::SpoolId;
+use crate::mail::{Diagnostic, SpoolId};
 
 use super::record::{
     Attempt, DispatchKey, Leased, MessageKey, MessageRecord, QueueRow, State, Submission,
@@ -59,6 +59,9 @@ pub trait Store: Send {
         transition: &Transition,
         at: Timestamp,
     ) -> Result<(), SpoolError>;
+    /// From queued or in doubt to held.
+    fn hold(&mut self, key: DispatchKey, why: &Diagnostic, at: Timestamp)
+    -> Result<(), SpoolError>;
     /// Turns attempts that nobody will settle any more into doubts: those named, or all that are
     /// stored as in flight, which is right only at start.
     fn interrupt(

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{Clock, Timestamp};
-use crate::mail::SpoolId;
+use crate::mail::{Diagnostic, SpoolId};
 
 use super::draft::Draft;
 use super::record::{
@@ -147,6 +147,14 @@ impl Spool {
     /// When it is not durable, or the dispatch is no longer in flight.
     pub async fn settle(&self, attempt: Attempt, transition: Transition) -> Result<(), SpoolError> {
         self.write(Write::Settle(attempt, transition)).await
+    }
+
+    /// Leaves a leased dispatch to the operator.
+    ///
+    /// # Errors
+    /// When that is not durable, or somebody else acted meanwhile.
+    pub async fn hold(&self, leased: &Leased, why: Diagnostic) -> Result<(), SpoolError> {
+        self.write(Write::Hold(leased.key, why)).await
     }
 
     /// Gives a lease back unused.
@@ -293,6 +301,7 @@ pub(super) enum Write {
     Insert(Box<Insert>),
     Begin(Attempt),
     Settle(Attempt, Transition),
+    Hold(DispatchKey, Diagnostic),
     Probe,
 }
 
@@ -356,7 +365,7 @@ impl Writer {
                 Err(_) => self.transaction(|writer| writer.apply(&write)),
             };
             if done.is_ok() {
-                wake |= matches!(write, Write::Insert(_) | Write::Settle(..));
+                wake |= matches!(write, Write::Insert(_));
                 self.note_lease(&write);
             }
             if let Some(answer) = answer {
@@ -378,6 +387,9 @@ impl Writer {
             }
             Write::Settle(attempt, _) => {
                 self.in_flight.remove(&attempt.key);
+            }
+            Write::Hold(key, _) => {
+                self.leases.remove(key);
             }
             _ => {}
         }
@@ -401,6 +413,7 @@ impl Writer {
                 .store
                 .begin_attempt(attempt, now.after(self.settings.lease_ttl)),
             Write::Settle(attempt, transition) => self.store.settle(attempt, transition, now),
+            Write::Hold(key, why) => self.store.hold(*key, why, now),
             Write::Probe => {
                 // Real writes to real tables, undone in the same transaction.
                 self.store.append_draft(PROBE_KEY, 0, b"probe")?;

@@ -1,0 +1,148 @@
+//! One try to hand a dispatch to the provider, from lease to settlement.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::mail::{Diagnostic, Outcome};
+use crate::spool::{Attempt, Leased, SpoolError, Transition};
+
+use super::classify::{AccountEffect, Classified, classify};
+use super::payload::upload;
+use super::workers::{ForwardSettings, Shared, Unknown};
+
+/// What the forwarder learns from an attempt.
+pub(super) struct Attempted {
+    pub(super) account: AccountEffect,
+    pub(super) diagnostic: Diagnostic,
+}
+
+/// Runs one attempt to its end; `None` when nothing was sent.
+pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted> {
+    if leased.in_doubt && shared.settings.unknown == Unknown::Hold {
+        let why = Diagnostic::new("an attempt went without an answer, forward.unknown is hold");
+        if let Err(error) = shared.spool.hold(&leased, why).await {
+            shared.journal.spool_failed("holding a dispatch", &error);
+        }
+        return None;
+    }
+    let started_at = shared.clock.wall();
+    let started = shared.clock.now();
+    let attempt = leased.attempt(started_at);
+    let (received_at, recipients) = (leased.received_at, leased.dispatch.recipients.len());
+    let octets = (leased.prefix.len() + leased.head.len()) as u64 + leased.content.octets();
+    let upload = match upload(leased.clone(), shared.spool.clone()) {
+        Ok(upload) => upload,
+        Err(error) => {
+            shared
+                .journal
+                .spool_failed("reading a stored header", &error);
+            let why = Diagnostic::new("the stored header block is damaged");
+            if let Err(error) = shared.spool.hold(&leased, why).await {
+                shared.journal.spool_failed("holding a dispatch", &error);
+            }
+            return None;
+        }
+    };
+    // Durable before the request leaves: a crash from here on leaves a doubt, never a repeat.
+    if let Err(error) = shared.spool.begin_attempt(attempt).await {
+        shared
+            .journal
+            .spool_failed("marking an attempt as in flight", &error);
+        shared.spool.release(&leased).await;
+        return None;
+    }
+    drop(leased);
+    let answer = shared.provider.send_mime(upload).await;
+    let Classified {
+        mut outcome,
+        account,
+    } = classify(&answer, octets);
+    let now = shared.clock.wall();
+    let age = now.since(received_at);
+    let random = shared.random();
+    let transition = decide(
+        &shared.settings,
+        &mut outcome,
+        account,
+        &attempt,
+        now,
+        age,
+        random,
+    );
+    let next_at = match &transition {
+        Transition::Waiting(at, _) | Transition::InDoubt(at, _) => Some(*at),
+        Transition::Accepted { .. } | Transition::Bounced(_) => None,
+    };
+    settle(shared, attempt, transition).await;
+    let took = shared.clock.now().saturating_duration_since(started);
+    shared.journal.provider_answered(account.word());
+    shared.journal.attempted(
+        &attempt.id,
+        recipients,
+        attempt.number,
+        took,
+        &outcome,
+        next_at,
+    );
+    let diagnostic = match outcome {
+        Outcome::Accepted { .. } => Diagnostic::new(""),
+        Outcome::Deferred(why) | Outcome::Bounced(why) | Outcome::Unknown(why) => why,
+    };
+    Some(Attempted {
+        account,
+        diagnostic,
+    })
+}
+
+/// How the dispatch goes on. Changes a deferral of a message that is too old into a bounce.
+fn decide(
+    settings: &ForwardSettings,
+    outcome: &mut Outcome,
+    account: AccountEffect,
+    attempt: &Attempt,
+    now: Timestamp,
+    age: Duration,
+    random: u32,
+) -> Transition {
+    // What is wrong with the account is no reason to give up a message.
+    let account_at_fault = !matches!(account, AccountEffect::Fine | AccountEffect::Trouble);
+    if let Outcome::Deferred(why) = outcome
+        && !account_at_fault
+        && age >= settings.give_up_after
+    {
+        let after = humantime::format_duration(settings.give_up_after);
+        *outcome = Outcome::Bounced(Diagnostic::new(format!("gave up after {after}: {why}")));
+    }
+    match outcome.clone() {
+        Outcome::Accepted {
+            email_id,
+            request_id,
+        } => Transition::Accepted {
+            email_id,
+            request_id,
+        },
+        Outcome::Bounced(why) => Transition::Bounced(why),
+        Outcome::Deferred(why) => {
+            let wait = settings.backoff.jittered(attempt.number, random);
+            Transition::Waiting(now.after(wait), why)
+        }
+        Outcome::Unknown(why) => Transition::InDoubt(now.after(settings.confirm_after), why),
+    }
+}
+
+/// What is known must not be lost because the disk is full for a moment.
+async fn settle(shared: &Shared, attempt: Attempt, transition: Transition) {
+    let mut wait = Duration::from_millis(200);
+    loop {
+        match shared.spool.settle(attempt, transition.clone()).await {
+            Ok(()) => return,
+            Err(error @ (SpoolError::Stale | SpoolError::Stopped)) => {
+                shared.journal.spool_failed("settling an attempt", &error);
+                return;
+            }
+            Err(error) => shared.journal.spool_failed("settling an attempt", &error),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(10));
+    }
+}

@@ -1,0 +1,177 @@
+//! What became of an attempt: the whole table of outcomes.
+//!
+//! | what came back | outcome | account |
+//! | --- | --- | --- |
+//! | 200, nothing failed, `succeeded ≥ 1` or an `email_id` | accepted | fine |
+//! | 200 with `failed ≥ 1`, the reply inside is 4xx | deferred | fine |
+//! | the same with 5xx, or without a code | bounced | fine |
+//! | 200 that is neither | unknown | trouble |
+//! | disposition defer / bounce / unknown | deferred / bounced / unknown | trouble / fine / trouble |
+//! | disposition halt / quota / throttle | deferred | halted / paused / paused |
+//!
+//! Statuses and error bodies become dispositions in [`crate::provider::ApiError::disposition`].
+
+use std::error::Error;
+use std::time::Duration;
+
+use crate::mail::{Diagnostic, Outcome};
+use crate::provider::{ApiError, Disposition, SendResult};
+
+/// The outcome of one attempt, and what it says about the account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Classified {
+    /// For the dispatch.
+    pub outcome: Outcome,
+    /// For the account.
+    pub account: AccountEffect,
+}
+
+/// What an attempt says about the account as a whole.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AccountEffect {
+    /// The provider answers and knows us.
+    Fine,
+    /// The provider is out of reach or out of order.
+    Trouble,
+    /// The provider refuses our key or address: stop, and tell somebody.
+    Halt,
+    /// The account's quota is used up.
+    Quota,
+    /// We are asked to slow down.
+    Throttle(Option<Duration>),
+}
+
+impl AccountEffect {
+    /// The word for metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Fine => "fine",
+            Self::Trouble => "trouble",
+            Self::Halt => "halt",
+            Self::Quota => "quota",
+            Self::Throttle(_) => "throttle",
+        }
+    }
+}
+
+/// Decides. `octets` is the size of the message, for the words of a refusal.
+pub fn classify(answer: &Result<SendResult, ApiError>, octets: u64) -> Classified {
+    match answer {
+        Ok(result) => of_result(result),
+        Err(error) => of_error(error, octets),
+    }
+}
+
+fn of_result(result: &SendResult) -> Classified {
+    if result.failed.unwrap_or(0) > 0 {
+        let text = result.failures.iter().flatten().next();
+        return of_failure(text.map_or("refused without a reason", String::as_str));
+    }
+    let email_id = result.email_id.clone().unwrap_or_default();
+    if result.succeeded.unwrap_or(0) > 0 || !email_id.is_empty() {
+        return Classified {
+            outcome: Outcome::Accepted {
+                email_id,
+                request_id: result.request_id.clone(),
+            },
+            account: AccountEffect::Fine,
+        };
+    }
+    Classified {
+        outcome: Outcome::Unknown(Diagnostic::new("200 that neither accepts nor refuses")),
+        account: AccountEffect::Trouble,
+    }
+}
+
+/// The provider submits over SMTP itself and passes on the reply it got.
+fn of_failure(text: &str) -> Classified {
+    let diagnostic = Diagnostic::new(text);
+    if let Some(disposition) = Disposition::of_account_text(text) {
+        return of_disposition(disposition, diagnostic);
+    }
+    let outcome = match reply_code(text) {
+        Some(400..=499) => Outcome::Deferred(diagnostic),
+        _ => Outcome::Bounced(diagnostic),
+    };
+    Classified {
+        outcome,
+        account: AccountEffect::Fine,
+    }
+}
+
+fn of_error(error: &ApiError, octets: u64) -> Classified {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    if let ApiError::Refused(refusal) = error
+        && refusal.status == 413
+    {
+        words.push_str(&format!(" (message of {octets} octets)"));
+    }
+    of_disposition(error.disposition(), Diagnostic::new(words))
+}
+
+fn of_disposition(disposition: Disposition, diagnostic: Diagnostic) -> Classified {
+    let (outcome, account) = match disposition {
+        Disposition::Defer => (Outcome::Deferred(diagnostic), AccountEffect::Trouble),
+        Disposition::Bounce => (Outcome::Bounced(diagnostic), AccountEffect::Fine),
+        Disposition::Unknown => (Outcome::Unknown(diagnostic), AccountEffect::Trouble),
+        Disposition::Halt => (Outcome::Deferred(diagnostic), AccountEffect::Halt),
+        Disposition::Quota => (Outcome::Deferred(diagnostic), AccountEffect::Quota),
+        Disposition::Throttle(wait) => {
+            (Outcome::Deferred(diagnostic), AccountEffect::Throttle(wait))
+        }
+    };
+    Classified { outcome, account }
+}
+
+/// `Code(550)` anywhere, or three digits where the reply begins.
+fn reply_code(text: &str) -> Option<u16> {
+    let named = text
+        .rsplit_once("Code(")
+        .and_then(|(_, rest)| rest.split_once(')'))
+        .and_then(|(code, _)| code.parse().ok());
+    let leading = || {
+        let reply = text
+            .strip_prefix(FAILURE_PREFIX)
+            .unwrap_or(text)
+            .trim_start();
+        let (code, rest) = reply.split_at_checked(3)?;
+        let ends = rest.is_empty() || rest.starts_with([' ', '-']);
+        code.parse().ok().filter(|_| ends)
+    };
+    named
+        .or_else(leading)
+        .filter(|code| (200..600).contains(code))
+}
+
+/// How the provider introduces the reply (NOTES section 3).
+const FAILURE_PREFIX: &str = "An error occurred during the SMTP request:";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reply_code_is_found_where_the_provider_puts_it() {
+        for (text, code) in [
+            (
+                "An error occurred during the SMTP request: a\nb - Code(550)",
+                Some(550),
+            ),
+            (
+                "An error occurred during the SMTP request: 451-try later",
+                Some(451),
+            ),
+            ("550 no", Some(550)),
+            ("unable to verify sender address", None),
+            ("5500 messages", None),
+            ("Code(abc)", None),
+        ] {
+            assert_eq!(reply_code(text), code, "{text}");
+        }
+    }
+}

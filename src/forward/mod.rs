@@ -1,0 +1,25 @@
+//! Hands stored messages on to the provider, and settles what became of them.
+//!
+//! [`Forwarder`] runs once per account. It is woken by new mail, by the next due time and by a
+//! finished attempt; it never polls. What an answer means ([`classify`]), when to try again
+//! ([`Backoff`]) and whether the account may send at all ([`Gate`]) are pure decisions; the rest
+//! is plumbing around them.
+//!
+//! # Invariants
+//! - *In flight* is durable before the first octet of a request leaves.
+//! - An attempt whose outcome is unknown is never simply repeated: it is in doubt first, and marked
+//!   when it is repeated.
+//! - A refused key, a quota or a throttle never bounces a message.
+
+mod attempt;
+mod classify;
+mod gate;
+mod payload;
+mod schedule;
+mod workers;
+
+pub use classify::{AccountEffect, Classified, classify};
+pub use gate::{Gate, Notice, Permit};
+pub use payload::{payload_octets, upload};
+pub use schedule::Backoff;
+pub use workers::{ForwardSettings, Forwarder, Unknown};

@@ -1,0 +1,200 @@
+//! Leases what is due and keeps a bounded number of attempts under way.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Timestamp};
+use crate::journal::Journal;
+use crate::provider::Provider;
+use crate::spool::{LeaseRequest, Spool};
+
+use super::attempt::{Attempted, attempt};
+use super::gate::{Gate, Notice, Permit};
+use super::schedule::Backoff;
+
+/// How one account's mail is handed on.
+#[derive(Clone, Debug)]
+pub struct ForwardSettings {
+    /// The account's name.
+    pub account: String,
+    /// Attempts at once.
+    pub concurrency: usize,
+    /// Waits between attempts.
+    pub backoff: Backoff,
+    /// Age at which a message bounces.
+    pub give_up_after: Duration,
+    /// When an unanswered attempt is settled.
+    pub confirm_after: Duration,
+    /// How often a halted account is tried.
+    pub probe_interval: Duration,
+    /// What to do about an unanswered attempt.
+    pub unknown: Unknown,
+    /// How long attempts under way may take when the gateway stops.
+    pub drain_max: Duration,
+}
+
+/// What to do about an attempt without an answer, once `confirm_after` has passed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unknown {
+    /// Send again, marked.
+    Repeat,
+    /// Leave it to the operator.
+    Hold,
+}
+
+/// What the attempts of one account share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) spool: Spool,
+    pub(super) provider: Provider,
+    pub(super) journal: Journal,
+    pub(super) clock: Clock,
+    pub(super) settings: ForwardSettings,
+}
+
+impl Shared {
+    /// For jitter; predictable numbers would do no harm.
+    pub(super) fn random(&self) -> u32 {
+        let mut octets = [0; 4];
+        match aws_lc_rs::rand::fill(&mut octets) {
+            Ok(()) => u32::from_ne_bytes(octets),
+            Err(_) => u32::MAX / 2,
+        }
+    }
+}
+
+/// Hands on one account's mail until it is told to stop.
+#[derive(Debug)]
+pub struct Forwarder {
+    shared: Shared,
+    gate: Gate,
+}
+
+impl Forwarder {
+    /// A forwarder that has not begun.
+    pub fn new(
+        spool: Spool,
+        provider: Provider,
+        journal: Journal,
+        clock: Clock,
+        settings: ForwardSettings,
+    ) -> Self {
+        let gate = Gate::new(settings.probe_interval);
+        Self {
+            shared: Shared {
+                spool,
+                provider,
+                journal,
+                clock,
+                settings,
+            },
+            gate,
+        }
+    }
+
+    /// Works until `stop`, then lets attempts under way finish for at most `drain_max`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut arrivals = self.shared.spool.arrivals();
+        let mut attempts: JoinSet<Option<Attempted>> = JoinSet::new();
+        while !stop.is_cancelled() {
+            arrivals.mark_unchanged();
+            let wake_at = self.start_due(&mut attempts).await;
+            let busy = attempts.len() >= self.room();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ended) = attempts.join_next() => self.ended(ended),
+                // With all slots taken nothing new could be started.
+                changed = arrivals.changed(), if !busy => if changed.is_err() { break },
+                () = sleep_until(wake_at) => {}
+            }
+        }
+        let drained = tokio::time::timeout(self.shared.settings.drain_max, async {
+            while let Some(ended) = attempts.join_next().await {
+                self.ended(ended);
+            }
+        });
+        if drained.await.is_err() {
+            let left = attempts.len();
+            tracing::warn!(left, "attempts cut off by the stop, they will be in doubt");
+        }
+    }
+
+    /// Starts as many attempts as there is room for; returns when to look again.
+    async fn start_due(&mut self, attempts: &mut JoinSet<Option<Attempted>>) -> Instant {
+        let now = self.shared.clock.now();
+        let look_again = Instant::from_std(now + IDLE_MAX);
+        if let Permit::Wait(until) = self.gate.permit(now) {
+            return look_again.min(Instant::from_std(until));
+        }
+        let free = self.room().saturating_sub(attempts.len());
+        if free == 0 {
+            return look_again;
+        }
+        let request = LeaseRequest {
+            account: self.shared.settings.account.clone(),
+            limit: free,
+        };
+        let (leased, next_due) = match self.shared.spool.lease(request).await {
+            Ok(found) => found,
+            Err(error) => {
+                self.shared.journal.spool_failed("leasing due mail", &error);
+                return Instant::from_std(now + SPOOL_RETRY);
+            }
+        };
+        for leased in leased {
+            let shared = self.shared.clone();
+            attempts.spawn(async move { attempt(&shared, leased).await });
+        }
+        match next_due {
+            Some(due) => look_again.min(Instant::from_std(now + self.until(due))),
+            None => look_again,
+        }
+    }
+
+    fn room(&self) -> usize {
+        match self.gate.permit(self.shared.clock.now()) {
+            Permit::Full => self.shared.settings.concurrency,
+            Permit::One => 1,
+            Permit::Wait(_) => 0,
+        }
+    }
+
+    fn until(&self, due: Timestamp) -> Duration {
+        due.since(self.shared.clock.wall())
+    }
+
+    fn ended(&mut self, ended: Result<Option<Attempted>, tokio::task::JoinError>) {
+        let attempted = match ended {
+            Ok(Some(attempted)) => attempted,
+            Ok(None) => return,
+            Err(error) => {
+                // Its lease will expire and leave a doubt.
+                tracing::error!(%error, "an attempt ended without settling");
+                return;
+            }
+        };
+        let now = self.shared.clock.now();
+        let notice = self
+            .gate
+            .note(attempted.account, &attempted.diagnostic, now);
+        let account = &self.shared.settings.account;
+        match notice {
+            Some(Notice::Halted(why, wait)) => {
+                self.shared.journal.account_halted(account, &why, wait);
+            }
+            Some(Notice::Paused(why, pause)) => {
+                self.shared.journal.account_paused(account, &why, pause);
+            }
+            Some(Notice::Resumed) => self.shared.journal.account_resumed(account),
+            None => {}
+        }
+    }
+}
+
+/// Something is looked at this often even if nobody woke us: a clock may have jumped.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+/// After the spool could not be read.
+const SPOOL_RETRY: Duration = Duration::from_secs(1);

@@ -1,0 +1,158 @@
+//! The end of data: from a complete draft to a durable message, or to the reason why not.
+
+use bytes::Bytes;
+
+use crate::mail::{
+    Envelope, HeaderSender, Reply, ReversePath, Rules, SessionFacts, SpoolId, Submitter, reply,
+};
+use crate::message::{
+    HeaderView, Received as TraceFacts, header_sender, override_edits, plan, trace_headers,
+};
+use crate::policy::{self, SenderAction};
+use crate::session::Received;
+use crate::spool::{Origin, Submission};
+
+use super::reception::{Incoming, Intake};
+
+impl Intake {
+    /// Decides about a complete message and stores it. The reply is positive only when it is durable.
+    pub(super) async fn submit(
+        &self,
+        facts: &SessionFacts,
+        rules: &Rules,
+        submitter: &Submitter,
+        incoming: Incoming,
+        received: Received,
+    ) -> Reply {
+        let Incoming {
+            head, mut draft, ..
+        } = incoming;
+        let (head, body) = head.finish();
+        if let Err(error) = draft.write(Bytes::from(body)).await {
+            self.journal.spool_failed("storing message content", &error);
+            return reply::SPOOL_UNAVAILABLE;
+        }
+        let received_at = self.clock.wall();
+        let id = SpoolId::new(received_at.0);
+        let submission = self.prepare(id, facts, rules, submitter, head, &received);
+        let submission = match submission {
+            Ok(submission) => submission,
+            Err(refusal) => {
+                let device = submitter.device.as_deref();
+                self.journal
+                    .refused(facts, "message", device, &refusal.reply, &refusal.hint);
+                return refusal.reply;
+            }
+        };
+        let envelope = submission.envelope.clone();
+        let (size, dispatches) = (submission.size, submission.dispatches.len());
+        match draft.commit(submission).await {
+            Ok(()) => {
+                self.journal
+                    .spooled(&id, facts, submitter, &envelope, size, dispatches);
+                reply::queued(&id)
+            }
+            Err(error) => {
+                self.journal.spool_failed("storing a message", &error);
+                reply::SPOOL_UNAVAILABLE
+            }
+        }
+    }
+
+    /// Everything that is decided from envelope and header block.
+    fn prepare(
+        &self,
+        id: SpoolId,
+        facts: &SessionFacts,
+        rules: &Rules,
+        submitter: &Submitter,
+        head: Vec<u8>,
+        received: &Received,
+    ) -> Result<Submission, policy::Refusal> {
+        let received_at = self.clock.wall();
+        let view = HeaderView::new(&head);
+        let header = header_sender(&view);
+        let given = &received.envelope;
+        let action = policy::message(rules, submitter, &given.reverse_path, &header)?;
+        let mut reverse_path = given.reverse_path.clone();
+        let mut base = Vec::new();
+        let mut missing_sender = None;
+        match &action {
+            SenderAction::Keep => {}
+            // A From field without an address is replaced, a missing one is added in front.
+            SenderAction::Complete(sender) if view.has("From") => {
+                base = override_edits(&view, sender);
+            }
+            SenderAction::Complete(sender) => missing_sender = Some(sender),
+            SenderAction::Override(sender) => {
+                base = override_edits(&view, sender);
+                reverse_path = ReversePath::Mailbox(sender.clone());
+            }
+        }
+        let dispatches =
+            plan(&view, &given.recipients, &base, self.settings.plan).map_err(|error| {
+                policy::Refusal {
+                    reply: reply::recipients_mismatch(&error.differing),
+                    hint: "envelope.mismatch is \"refuse\", and To/Cc and RCPT differ".to_owned(),
+                }
+            })?;
+        let prefix = trace_headers(
+            &view,
+            &TraceFacts {
+                id,
+                hostname: &self.settings.hostname,
+                facts,
+                at: received_at,
+                sender: missing_sender,
+            },
+        );
+        Ok(Submission {
+            id,
+            received_at,
+            account: submitter.account.to_string(),
+            device: submitter.device.as_deref().map(str::to_owned),
+            origin: origin(facts, submitter, received, &action, &header),
+            envelope: Envelope {
+                reverse_path,
+                recipients: given.recipients.clone(),
+            },
+            prefix: Bytes::from(prefix),
+            head: Bytes::from(head),
+            size: received.size,
+            dispatches,
+        })
+    }
+}
+
+fn origin(
+    facts: &SessionFacts,
+    submitter: &Submitter,
+    received: &Received,
+    action: &SenderAction,
+    header: &HeaderSender,
+) -> Origin {
+    let mut accepted_with = Vec::new();
+    let mut note = |needed: bool, word: &str| {
+        if needed {
+            accepted_with.push(word.to_owned());
+        }
+    };
+    note(received.nul_stripped, "nul_stripped");
+    note(received.line_ends_mended, "line_ends_mended");
+    note(matches!(action, SenderAction::Override(_)), "from_override");
+    note(matches!(action, SenderAction::Complete(_)), "from_added");
+    note(
+        matches!(header, HeaderSender::Unreadable),
+        "from_unreadable",
+    );
+    Origin {
+        listener: facts.listener.to_string(),
+        peer: facts.address(),
+        helo: facts.helo.clone(),
+        protocol: facts.protocol().to_owned(),
+        tls: facts.tls.as_ref().map(|tls| tls.version.to_owned()),
+        basis: submitter.basis.to_string(),
+        session: facts.session.to_string(),
+        accepted_with,
+    }
+}

@@ -1,0 +1,271 @@
+//! One account's way to the provider.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::{Body, Client, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::clock::Timestamp;
+use crate::config::Secret;
+
+use super::email::{EmailMime, SendResult};
+use super::error::{ApiError, Refusal};
+
+/// One operation of the API.
+pub trait Endpoint {
+    /// Behind the base address, such as `/email/send`.
+    const PATH: &'static str;
+    /// Whether a call may be repeated when its answer was lost.
+    const REPEATABLE: bool;
+    /// The body.
+    type Request: Serialize;
+    /// The `data` of a successful answer.
+    type Response: DeserializeOwned;
+}
+
+/// Where and as whom to call.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Such as `https://api.smtp2go.com/v3`.
+    pub base_url: String,
+    /// Goes into the `X-Smtp2go-Api-Key` header.
+    pub key: Secret<String>,
+}
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// To connect.
+    pub connect: Duration,
+    /// From the last octet sent to the answer.
+    pub answer: Duration,
+    /// Octets per second that the body is given.
+    pub upload_rate_min: u64,
+}
+
+impl Deadlines {
+    /// For a body of `octets`, everything included.
+    pub fn whole(&self, octets: u64) -> Duration {
+        let upload = Duration::from_secs(octets / self.upload_rate_min.max(1));
+        self.connect + upload + self.answer
+    }
+}
+
+/// A request body that is streamed.
+pub struct Upload {
+    /// The body; it must yield exactly `octets`.
+    pub body: Body,
+    /// Content-Length.
+    pub octets: u64,
+    /// Becomes true when the last octet was handed to the connection.
+    pub complete: watch::Receiver<bool>,
+    /// Becomes true when the body could not be read to its end.
+    pub unreadable: Arc<AtomicBool>,
+}
+
+/// See the module's documentation. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    client: Client,
+    account: Account,
+    deadlines: Deadlines,
+}
+
+impl Provider {
+    /// A caller for one account.
+    pub fn new(client: Client, account: Account, deadlines: Deadlines) -> Self {
+        Self {
+            client,
+            account,
+            deadlines,
+        }
+    }
+
+    /// Calls an endpoint.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn call<E: Endpoint>(&self, request: &E::Request) -> Result<E::Response, ApiError> {
+        let body =
+            serde_json::to_vec(request).map_err(|error| ApiError::Unreachable(Box::new(error)))?;
+        let octets = body.len() as u64;
+        // Whether the body left can't be seen here; only what may be repeated is called lightly.
+        let complete = !E::REPEATABLE;
+        let (_, body) = self
+            .post(E::PATH, Body::from(body), octets, async { complete })
+            .await?;
+        read_data::<E::Response>(&body).map(|(data, _)| data)
+    }
+
+    /// Streams a message to `/email/mime`.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn send_mime(&self, upload: Upload) -> Result<SendResult, ApiError> {
+        let Upload {
+            body,
+            octets,
+            mut complete,
+            unreadable,
+        } = upload;
+        let state = complete.clone();
+        let finished = async move {
+            // The sender of the flag goes with the body; then the last value stands.
+            let done = complete.wait_for(|complete| *complete).await;
+            done.is_ok()
+        };
+        let sent = self.post(EmailMime::PATH, body, octets, finished).await;
+        let (_, body) = match sent {
+            Err(ApiError::AnswerLost(source)) if unreadable.load(Ordering::Acquire) => {
+                return Err(ApiError::Unreadable(source));
+            }
+            Err(ApiError::AnswerLost(source)) if !*state.borrow() => {
+                return Err(ApiError::Unreachable(source));
+            }
+            sent => sent?,
+        };
+        let (mut result, request_id) = read_data::<SendResult>(&body)?;
+        result.request_id = request_id;
+        Ok(result)
+    }
+
+    /// Posts and reads a bounded answer. `complete` ends when the body has left; its value says
+    /// whether it has.
+    async fn post(
+        &self,
+        path: &str,
+        body: Body,
+        octets: u64,
+        complete: impl Future<Output = bool>,
+    ) -> Result<(u16, Vec<u8>), ApiError> {
+        let url = format!("{}{path}", self.account.base_url);
+        let mut key = HeaderValue::from_str(self.account.key.expose())
+            .map_err(|error| ApiError::Unreachable(Box::new(error)))?;
+        key.set_sensitive(true);
+        let request = self
+            .client
+            .post(url)
+            .header("X-Smtp2go-Api-Key", key)
+            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_LENGTH, octets)
+            .body(body);
+        let exchange = async {
+            let response = request.send().await.map_err(Self::lost)?;
+            Self::read(response).await
+        };
+        let patience = async {
+            if !complete.await {
+                // The body is gone without being complete: the exchange will say why.
+                std::future::pending::<()>().await;
+            }
+            sleep(self.deadlines.answer).await;
+        };
+        let (status, retry_after, body) = tokio::select! {
+            answer = exchange => answer?,
+            () = patience => return Err(too_slow("no answer in time")),
+            () = sleep(self.deadlines.whole(octets)) => return Err(too_slow("the call took too long")),
+        };
+        if (200..300).contains(&status) && !carries_error(&body) {
+            Ok((status, body))
+        } else {
+            // A success that carries an error is a refusal in disguise.
+            let status = if status < 300 { 400 } else { status };
+            let refusal = Refusal::read(status, &body, retry_after);
+            Err(ApiError::Refused(Box::new(refusal)))
+        }
+    }
+
+    async fn read(mut response: Response) -> Result<(u16, Option<Duration>, Vec<u8>), ApiError> {
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(read_retry_after);
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                // The status alone decides where it is not a success.
+                Err(_) if status >= 300 => break,
+                Err(error) => return Err(ApiError::AnswerLost(Box::new(error.without_url()))),
+            }
+            if body.len() > ANSWER_OCTETS_MAX {
+                if status >= 300 {
+                    break;
+                }
+                let why = format!("over {ANSWER_OCTETS_MAX} octets");
+                return Err(ApiError::Unintelligible(why));
+            }
+        }
+        Ok((status, retry_after, body))
+    }
+
+    /// Without a connection nothing can have arrived; otherwise the caller knows how far it came.
+    fn lost(error: reqwest::Error) -> ApiError {
+        let never_sent = error.is_connect() || error.is_builder();
+        let error = error.without_url();
+        if never_sent {
+            ApiError::Unreachable(Box::new(error))
+        } else {
+            ApiError::AnswerLost(Box::new(error))
+        }
+    }
+}
+
+fn too_slow(what: &'static str) -> ApiError {
+    ApiError::AnswerLost(what.into())
+}
+
+/// The `data` of an answer (or its root, as old answers have it), and the request id.
+fn read_data<T: DeserializeOwned>(body: &[u8]) -> Result<(T, String), ApiError> {
+    let root: Value = serde_json::from_slice(body)
+        .map_err(|error| ApiError::Unintelligible(format!("not JSON: {error}")))?;
+    let request_id = root["request_id"]
+        .as_str()
+        .or(root["data"]["request_id"].as_str())
+        .unwrap_or_default()
+        .to_owned();
+    let data = match &root["data"] {
+        Value::Null => &root,
+        // One client reports results one level deeper.
+        data => match &data["email_response"] {
+            Value::Null => data,
+            inner => inner,
+        },
+    };
+    T::deserialize(data)
+        .map(|data| (data, request_id))
+        .map_err(|error| ApiError::Unintelligible(format!("not the expected members: {error}")))
+}
+
+/// Some 200 answers carry an error and nothing else (NOTES section 3).
+fn carries_error(body: &[u8]) -> bool {
+    let root: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let has = |name: &str| {
+        let inner = root["data"][name].as_str().or(root[name].as_str());
+        inner.is_some_and(|text| !text.is_empty())
+    };
+    has("error_code") || has("error")
+}
+
+/// Seconds, or an HTTP date.
+fn read_retry_after(value: &HeaderValue) -> Option<Duration> {
+    let text = value.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    Some(Timestamp(at.as_millisecond()).since(crate::clock::Clock.wall()))
+}
+
+/// The vendor cuts bodies at 1 MB itself; an answer to a send is a few hundred octets.
+const ANSWER_OCTETS_MAX: usize = 1024 * 1024;

@@ -1,0 +1,185 @@
+//! What can go wrong with a call, and what to do about it.
+//!
+//! | what came back | disposition |
+//! | --- | --- |
+//! | 401; 403; 404; 405; permission denied; malformed key; an API allow-list text | halt |
+//! | 402 or a quota text | quota |
+//! | 429 or a rate-limit text | throttle |
+//! | 400 with an error of the API; 413; 422 | bounce |
+//! | 503; 408; redirects; other 4xx; lost before the request was complete | defer |
+//! | other 5xx; lost or too slow after the request was complete; a 200 without sense | unknown |
+//!
+//! 404 means that `api_url` is wrong, a 400 without the API's error shape that somebody else
+//! answered: neither says anything about the mail, so neither bounces it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A call without the answer it was made for.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The provider can't have a complete request: no connection, or it broke while sending.
+    #[error("cannot reach the provider")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The request was complete when the connection or our patience ended.
+    #[error("the provider's answer was lost")]
+    AnswerLost(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The provider, or something before it, said no.
+    #[error("the provider answered {0}")]
+    Refused(Box<Refusal>),
+    /// Success by its status, but nothing that can be understood.
+    #[error("the provider's answer makes no sense: {0}")]
+    Unintelligible(String),
+    /// Our own message could not be read from the spool.
+    #[error("cannot read the stored message")]
+    Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A refusal in the provider's own words.
+#[derive(Clone, Debug, Default)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The call's name at the provider.
+    pub request_id: String,
+    /// Such as `E_ApiResponseCodes.API_EXCEPTION`.
+    pub error_code: Option<String>,
+    /// For people.
+    pub error: Option<String>,
+    /// The field at fault, with the reason.
+    pub field: Option<(String, String)>,
+    /// How long we are asked to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.status)?;
+        if let Some(error) = &self.error {
+            write!(f, " {error}")?;
+        }
+        if let Some(code) = &self.error_code {
+            write!(f, " [{}]", code.trim_start_matches("E_ApiResponseCodes."))?;
+        }
+        if let Some((field, message)) = &self.field {
+            write!(f, " (field {field}: {message})")?;
+        }
+        if !self.request_id.is_empty() {
+            write!(f, " request_id {}", self.request_id)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the caller does next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Disposition {
+    /// Try again later; the provider is in trouble or out of reach.
+    Defer,
+    /// Never again: this request is refused for good.
+    Bounce,
+    /// It may have been done; don't repeat blindly.
+    Unknown,
+    /// Nothing of this account will work until somebody mends it; that is no fault of the request.
+    Halt,
+    /// The account may not send more for now.
+    Quota,
+    /// Slow down; the provider may have said for how long.
+    Throttle(Option<Duration>),
+}
+
+impl ApiError {
+    /// What the caller does next. The only place that decides it.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Unreachable(_) | Self::Unreadable(_) => Disposition::Defer,
+            Self::AnswerLost(_) | Self::Unintelligible(_) => Disposition::Unknown,
+            Self::Refused(refusal) => refusal.disposition(),
+        }
+    }
+}
+
+impl Refusal {
+    /// Reads the body of an answer that is not a success, or a success that carries an error.
+    pub(super) fn read(status: u16, body: &[u8], retry_after: Option<Duration>) -> Self {
+        let root: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+        // Guide pages show the members at top level, the reference inside `data`.
+        let member = |name: &str| match &root["data"][name] {
+            Value::Null => root[name].clone(),
+            found => found.clone(),
+        };
+        let text = |name: &str| member(name).as_str().map(str::to_owned);
+        let validation = member("field_validation_errors");
+        let field = validation["fieldname"].as_str().map(|name| {
+            let message = validation["message"].as_str().unwrap_or_default();
+            (name.to_owned(), message.to_owned())
+        });
+        Self {
+            status,
+            request_id: text("request_id").unwrap_or_default(),
+            error_code: text("error_code"),
+            error: text("error"),
+            field,
+            retry_after,
+        }
+    }
+
+    fn disposition(&self) -> Disposition {
+        let code = self.error_code.as_deref().unwrap_or_default();
+        let text = self.error.as_deref().unwrap_or_default();
+        if let Some(disposition) = account_trouble(text) {
+            return disposition;
+        }
+        let key_at_fault = self
+            .field
+            .as_ref()
+            .is_some_and(|(name, _)| name == "api_key");
+        match self.status {
+            429 => Disposition::Throttle(self.retry_after),
+            _ if code.ends_with("REQ_LIMIT_EXCEEDED") => Disposition::Throttle(self.retry_after),
+            _ if code.ends_with("ENDPOINT_PERMISSION_DENIED") => Disposition::Halt,
+            // Recorded for a malformed key in 2017.
+            _ if code.ends_with(".INVALID_IN_PAYLOAD") || key_at_fault => Disposition::Halt,
+            401 | 403 | 404 | 405 => Disposition::Halt,
+            402 => Disposition::Quota,
+            413 => Disposition::Bounce,
+            400 | 422 if !code.is_empty() || !text.is_empty() => Disposition::Bounce,
+            503 => Disposition::Defer,
+            500..=599 => Disposition::Unknown,
+            _ => Disposition::Defer,
+        }
+    }
+}
+
+/// Texts that speak of the account and not of the mail, wherever they turn up.
+pub(super) fn account_trouble(text: &str) -> Option<Disposition> {
+    let text = text.to_ascii_lowercase();
+    let any = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
+    if any(&[
+        "isn't in the ip allow list",
+        "that ip address is not allowed to send",
+        "that ip address on this account is not allowed to send",
+        "username's account is not allowed to send",
+    ]) {
+        Some(Disposition::Halt)
+    } else if any(&["ratelimit exceeded", "rate limit exceeded"]) {
+        Some(Disposition::Throttle(None))
+    } else if any(&[
+        "monthly quota",
+        "daily quota",
+        "sending quota",
+        "sending limit",
+    ]) {
+        Some(Disposition::Quota)
+    } else {
+        None
+    }
+}
+
+impl Disposition {
+    /// What a text inside an otherwise successful answer says about the account.
+    pub fn of_account_text(text: &str) -> Option<Self> {
+        account_trouble(text)
+    }
+}

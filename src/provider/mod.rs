@@ -1,0 +1,12 @@
+//! The provider's HTTP API, typed: an endpoint is a type, and there is one way to call it.
+//!
+//! What an error means for the caller is [`ApiError::disposition`]'s business alone; nobody else
+//! looks at statuses or texts. The key never shows in an error.
+
+mod client;
+mod email;
+mod error;
+
+pub use client::{Account, Deadlines, Endpoint, Provider, Upload};
+pub use email::{EmailMime, EmailSend, SendRequest, SendResult};
+pub use error::{ApiError, Disposition, Refusal};
