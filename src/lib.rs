@@ -1,5 +1,6 @@
 #![doc = include_str!("README.md")]
 
+pub mod admin;
 pub mod auth;
 pub mod clock;
 pub mod config;
@@ -7,10 +8,12 @@ pub mod forward;
 pub mod http;
 pub mod intake;
 pub mod journal;
+pub mod listen;
 pub mod mail;
 pub mod message;
 pub mod policy;
 pub mod provider;
 pub mod session;
+pub mod simulator;
 pub mod spool;
 pub mod telemetry;

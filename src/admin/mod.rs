@@ -1,0 +1,210 @@
+//! The door for operators: health, metrics, the API behind the commands, and a page for people.
+//!
+//! Without a token it answers only requests that name a loopback host, so that no web page can reach
+//! it through somebody's browser; with a token every request but the health checks must carry it.
+
+mod page;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::Secret;
+use crate::http::{ServerError, serve};
+use crate::mail::SpoolId;
+use crate::spool::{Spool, SpoolError, State as DispatchState};
+use crate::telemetry;
+
+/// What the door shows.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    spool: Spool,
+    clock: Clock,
+    hostname: String,
+    token: Option<Secret<String>>,
+    accepting: Arc<AtomicBool>,
+}
+
+impl Admin {
+    /// A door that is not open yet. `accepting` says whether all listeners accept.
+    pub fn new(
+        spool: Spool,
+        clock: Clock,
+        hostname: String,
+        token: Option<Secret<String>>,
+        accepting: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            spool,
+            clock,
+            hostname,
+            token,
+            accepting,
+        }
+    }
+
+    /// Opens the door; returns the bound address.
+    ///
+    /// # Errors
+    /// When the address can't be bound.
+    pub async fn start(
+        self,
+        address: SocketAddr,
+        stop: CancellationToken,
+    ) -> Result<SocketAddr, ServerError> {
+        let guarded = Router::new()
+            .route("/", get(front))
+            .route("/metrics", get(metrics))
+            .route("/api/queue", get(list))
+            .route("/api/queue/{id}", get(show))
+            .route("/api/trace/{id}", get(show))
+            .layer(middleware::from_fn_with_state(self.clone(), guard));
+        let open = Router::new()
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready));
+        serve(address, guarded.merge(open).with_state(self), stop).await
+    }
+}
+
+impl Admin {
+    fn lets_in(&self, headers: &HeaderMap) -> bool {
+        let header = |name| {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default()
+        };
+        match &self.token {
+            Some(token) => header(header::AUTHORIZATION)
+                .strip_prefix("Bearer ")
+                .is_some_and(|given| {
+                    verify_slices_are_equal(given.as_bytes(), token.expose().as_bytes()).is_ok()
+                }),
+            None => names_loopback(header(header::HOST)),
+        }
+    }
+}
+
+async fn guard(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    if admin.lets_in(request.headers()) {
+        return next.run(request).await;
+    }
+    let (status, error) = match admin.token {
+        Some(_) => (
+            StatusCode::UNAUTHORIZED,
+            "send the admin token as Authorization: Bearer",
+        ),
+        None => (
+            StatusCode::FORBIDDEN,
+            "without a token only 127.0.0.1 or localhost may be named",
+        ),
+    };
+    (status, Json(json!({ "error": error }))).into_response()
+}
+
+fn names_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_matches(['[', ']']);
+    name == "localhost"
+        || name
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether mail can be accepted. The provider's state is a metric, not readiness.
+async fn ready(State(admin): State<Admin>) -> Response {
+    let accepting = admin.accepting.load(Ordering::Acquire);
+    let probed = tokio::time::timeout(PROBE_MAX, admin.spool.probe()).await;
+    let writable = matches!(probed, Ok(Ok(())));
+    let status = if accepting && writable {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let state = json!({
+        "ready": accepting && writable, "listeners_accepting": accepting, "spool_writable": writable,
+    });
+    (status, Json(state)).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let counts = admin.spool.counts();
+    for state in DispatchState::ALL
+        .into_iter()
+        .filter(|state| !state.is_settled())
+    {
+        let gauge = metrics::gauge!(telemetry::QUEUE_DISPATCHES, "state" => state.word());
+        gauge.set(counts.of(state) as f64);
+    }
+    if let Ok(oldest) = admin.spool.oldest_unsettled().await {
+        let age = oldest.map_or(Duration::ZERO, |oldest| admin.clock.wall().since(oldest));
+        metrics::gauge!(telemetry::QUEUE_OLDEST).set(age.as_secs_f64());
+    }
+    let text = telemetry::metrics().render();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    #[serde(default)]
+    all: bool,
+    before: Option<SpoolId>,
+    limit: Option<u32>,
+}
+
+async fn list(State(admin): State<Admin>, Query(listing): Query<Listing>) -> Response {
+    let limit = listing.limit.unwrap_or(100).min(LIST_MAX);
+    match admin.spool.list(listing.all, listing.before, limit).await {
+        Ok(rows) => Json(rows).into_response(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
+    let id: SpoolId = match id.parse() {
+        Ok(id) => id,
+        Err(error) => {
+            let error = json!({ "error": format!("{error}") });
+            return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+        }
+    };
+    match admin.spool.show(id).await {
+        Ok(Some(record)) => Json(record).into_response(),
+        Ok(None) => {
+            let error = json!({ "error": format!("no message {id} in the spool") });
+            (StatusCode::NOT_FOUND, Json(error)).into_response()
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+async fn front(State(admin): State<Admin>) -> Response {
+    match admin.spool.list(true, None, 50).await {
+        Ok(rows) => {
+            Html(page::front(&admin.hostname, &admin.spool.counts(), &rows)).into_response()
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+fn unavailable(error: &SpoolError) -> Response {
+    let error = json!({ "error": crate::journal::Chain(error).to_string() });
+    (StatusCode::SERVICE_UNAVAILABLE, Json(error)).into_response()
+}
+
+const PROBE_MAX: Duration = Duration::from_secs(2);
+const LIST_MAX: u32 = 1000;

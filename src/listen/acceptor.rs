@@ -1,0 +1,324 @@
+//! Accepts connections within limits and starts a session for each.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::intake::{Intake, Reception};
+use crate::journal::Journal;
+use crate::mail::{Reply, SessionEvent, SessionFacts, SessionId, reply};
+use crate::session::{Session, Settings};
+
+use super::certificate::Certificate;
+use super::driver::{SILENCE_MAX, Surroundings, drive};
+use super::transport::Transport;
+
+/// How one listener behaves.
+#[derive(Debug)]
+pub struct ListenerSettings {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// When TLS starts.
+    pub tls: TlsMode,
+    /// Networks that may sign in without TLS.
+    pub clear_auth: Vec<IpNet>,
+    /// Connections in all.
+    pub connections_max: usize,
+    /// Connections from one address.
+    pub connections_per_address_max: usize,
+    /// What its sessions are set up with; `auth_in_clear` is set per client.
+    pub session: Settings,
+}
+
+/// When TLS starts.
+#[derive(Clone, Debug)]
+pub enum TlsMode {
+    /// Never.
+    None,
+    /// When the client asks for it.
+    StartTls(Arc<Certificate>),
+    /// With the first octet.
+    Implicit(Arc<Certificate>),
+}
+
+/// The address can't be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("listener {name} cannot listen on {address}")]
+pub struct ListenError {
+    name: Arc<str>,
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct Listener {
+    sockets: Vec<TcpListener>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: ListenerSettings,
+    session_settings: [Arc<Settings>; 2],
+    intake: Arc<Intake>,
+    acceptor: Option<TlsAcceptor>,
+    journal: Journal,
+    clock: Clock,
+    connections: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Listener {
+    /// Binds all addresses.
+    ///
+    /// # Errors
+    /// When one of them can't be bound.
+    pub async fn bind(
+        addresses: &[SocketAddr],
+        mut settings: ListenerSettings,
+        intake: Arc<Intake>,
+        journal: Journal,
+        clock: Clock,
+    ) -> Result<Self, ListenError> {
+        let mut sockets = Vec::new();
+        for address in addresses {
+            let socket = TcpListener::bind(address)
+                .await
+                .map_err(|source| ListenError {
+                    name: Arc::clone(&settings.name),
+                    address: *address,
+                    source,
+                })?;
+            sockets.push(socket);
+        }
+        settings.session.starttls = matches!(settings.tls, TlsMode::StartTls(_));
+        settings.session.auth_offered = intake.has_users();
+        let with_clear_auth = |auth_in_clear| {
+            Arc::new(Settings {
+                auth_in_clear,
+                ..settings.session.clone()
+            })
+        };
+        let session_settings = [with_clear_auth(false), with_clear_auth(true)];
+        let acceptor = match &settings.tls {
+            TlsMode::None => None,
+            TlsMode::StartTls(certificate) | TlsMode::Implicit(certificate) => {
+                Some(acceptor(Arc::clone(certificate)))
+            }
+        };
+        Ok(Self {
+            sockets,
+            shared: Arc::new(Shared {
+                settings,
+                session_settings,
+                intake,
+                acceptor,
+                journal,
+                clock,
+                connections: AtomicUsize::new(0),
+                by_address: Mutex::new(HashMap::new()),
+            }),
+        })
+    }
+
+    /// The addresses that were bound.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets
+            .iter()
+            .filter_map(|socket| socket.local_addr().ok())
+            .collect()
+    }
+
+    /// Accepts until `stop`; sessions are tracked by `tracker`.
+    pub fn start(self, tracker: &TaskTracker, stop: &CancellationToken) {
+        for socket in self.sockets {
+            let shared = Arc::clone(&self.shared);
+            let (sessions, stop) = (tracker.clone(), stop.clone());
+            tracker.spawn(accept(socket, shared, sessions, stop));
+        }
+    }
+}
+
+async fn accept(
+    socket: TcpListener,
+    shared: Arc<Shared>,
+    sessions: TaskTracker,
+    stop: CancellationToken,
+) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = socket.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: give sessions time to end.
+                tracing::error!(listener = %shared.settings.name, %error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+                continue;
+            }
+        };
+        match Admission::of(&shared, peer.ip().to_canonical()) {
+            Ok(admission) => {
+                sessions.spawn(run(
+                    stream,
+                    peer,
+                    Arc::clone(&shared),
+                    admission,
+                    stop.clone(),
+                ));
+            }
+            Err(reply) => turn_away(&stream, &shared, peer.ip(), &reply),
+        }
+    }
+}
+
+fn turn_away(stream: &TcpStream, shared: &Shared, peer: IpAddr, reply: &Reply) {
+    shared
+        .journal
+        .turned_away(&shared.settings.name, peer, reply);
+    let mut line = Vec::new();
+    reply.write_to(&mut line);
+    // A full send buffer on a new connection does not happen; if it does, the close says enough.
+    drop(stream.try_write(&line));
+}
+
+async fn run(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    admission: Admission,
+    stop: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let id = SessionId(NEXT_SESSION.fetch_add(1, Ordering::Relaxed));
+    let mut facts = SessionFacts::new(id, Arc::clone(&shared.settings.name), peer);
+    shared.journal.session_opened(&facts);
+    let opened = facts.clone();
+    let transport = match encrypted_from_start(Transport::Clear(stream), &shared, &mut facts).await
+    {
+        Ok(transport) => transport,
+        Err(event) => {
+            shared.journal.session_event(&facts, event);
+            shared.journal.session_closed(&opened);
+            return;
+        }
+    };
+    let clear_auth = &shared.settings.clear_auth;
+    let in_clear = clear_auth
+        .iter()
+        .any(|network| network.contains(&facts.address()));
+    let settings = Arc::clone(&shared.session_settings[usize::from(in_clear)]);
+    let session = Session::new(settings, facts, shared.clock.now());
+    let reception = Reception::new(Arc::clone(&shared.intake));
+    let around = Surroundings {
+        acceptor: shared.acceptor.clone(),
+        journal: shared.journal,
+        clock: shared.clock,
+        stop,
+    };
+    drive(transport, session, reception, &around).await;
+    shared.journal.session_closed(&opened);
+    drop(admission);
+}
+
+/// The handshake of an implicit-TLS listener; others pass.
+async fn encrypted_from_start(
+    transport: Transport,
+    shared: &Shared,
+    facts: &mut SessionFacts,
+) -> Result<Transport, SessionEvent> {
+    let (TlsMode::Implicit(_), Some(acceptor)) = (&shared.settings.tls, &shared.acceptor) else {
+        return Ok(transport);
+    };
+    if !transport.speaks_within(SILENCE_MAX).await {
+        return Err(SessionEvent::SilentOnTlsPort);
+    }
+    let (encrypted, tls) = transport.encrypt(acceptor).await.map_err(|error| {
+        tracing::debug!(session = %facts.session, %error, "handshake failed");
+        SessionEvent::TlsFailed
+    })?;
+    facts.tls = Some(tls);
+    Ok(encrypted)
+}
+
+/// A place among the connections; given back when dropped.
+struct Admission {
+    shared: Arc<Shared>,
+    address: IpAddr,
+}
+
+impl Admission {
+    fn of(shared: &Arc<Shared>, address: IpAddr) -> Result<Self, Reply> {
+        let settings = &shared.settings;
+        if shared.connections.fetch_add(1, Ordering::AcqRel) >= settings.connections_max {
+            shared.connections.fetch_sub(1, Ordering::AcqRel);
+            return Err(reply::TOO_MANY_CONNECTIONS);
+        }
+        let mut by_address = shared
+            .by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let count = by_address.entry(address).or_insert(0);
+        if *count >= settings.connections_per_address_max {
+            shared.connections.fetch_sub(1, Ordering::AcqRel);
+            return Err(reply::TOO_MANY_FROM_ADDRESS);
+        }
+        *count += 1;
+        drop(by_address);
+        Ok(Self {
+            shared: Arc::clone(shared),
+            address,
+        })
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.shared.connections.fetch_sub(1, Ordering::AcqRel);
+        let mut by_address = self
+            .shared
+            .by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+fn acceptor(certificate: Arc<Certificate>) -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .expect("the provider supports the versions it is built with")
+        .with_no_client_auth()
+        .with_cert_resolver(certificate);
+    TlsAcceptor::from(Arc::new(config))
+}
+
+static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
+
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);

@@ -1,0 +1,132 @@
+//! Drives one session: moves octets and answers between the socket, the session and the intake.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::time::{Instant, sleep_until};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::intake::Reception;
+use crate::journal::Journal;
+use crate::mail::SessionEvent;
+use crate::session::{Input, Output, Question, Session};
+
+use super::transport::Transport;
+
+/// What a session needs from its surroundings.
+pub(super) struct Surroundings {
+    pub(super) acceptor: Option<TlsAcceptor>,
+    pub(super) journal: Journal,
+    pub(super) clock: Clock,
+    pub(super) stop: CancellationToken,
+}
+
+/// Runs the session to its end.
+pub(super) async fn drive(
+    mut transport: Transport,
+    mut session: Session,
+    mut reception: Reception,
+    around: &Surroundings,
+) {
+    let mut unsent: Vec<u8> = Vec::new();
+    let mut buffer = BytesMut::new();
+    let mut stopping = false;
+    // Octets to be ready for: a command, or a flood of content.
+    let mut ready_for = COMMAND_OCTETS;
+    loop {
+        match session.poll_output() {
+            Output::Transmit(bytes) => {
+                unsent.extend_from_slice(&bytes);
+                if unsent.len() >= UNSENT_MAX && !flush(&mut transport, &mut unsent).await {
+                    return;
+                }
+            }
+            Output::Event(event) => around.journal.session_event(session.facts(), event),
+            Output::Content(content) => {
+                ready_for = CONTENT_OCTETS;
+                reception.content(content).await;
+            }
+            Output::Discard => reception.discard(),
+            Output::Ask(question) => {
+                // What takes a disk or a password hash must not hold back earlier replies.
+                if matches!(question, Question::EndOfData(_) | Question::SignIn(_))
+                    && !flush(&mut transport, &mut unsent).await
+                {
+                    // The client is gone, but its complete message is still worth taking.
+                    tracing::debug!(session = %session.facts().session, "client left before its reply");
+                }
+                if matches!(question, Question::EndOfData(_)) {
+                    ready_for = COMMAND_OCTETS;
+                    buffer = BytesMut::new();
+                }
+                let answer = reception.answer(session.facts(), question).await;
+                session.handle_input(Input::Answer(answer), around.clock.now());
+            }
+            Output::StartTls => {
+                if !flush(&mut transport, &mut unsent).await {
+                    return;
+                }
+                let Some(acceptor) = &around.acceptor else {
+                    return;
+                };
+                match transport.encrypt(acceptor).await {
+                    Ok((encrypted, tls)) => {
+                        transport = encrypted;
+                        session.handle_input(Input::TlsStarted(tls), around.clock.now());
+                    }
+                    Err(error) => {
+                        tracing::debug!(session = %session.facts().session, %error, "handshake failed");
+                        around
+                            .journal
+                            .session_event(session.facts(), SessionEvent::TlsFailed);
+                        return;
+                    }
+                }
+            }
+            Output::Timeout(at) => {
+                if !flush(&mut transport, &mut unsent).await {
+                    session.handle_input(Input::Eof, around.clock.now());
+                    continue;
+                }
+                buffer.clear();
+                tokio::select! {
+                    biased;
+                    read = transport.read(&mut buffer, ready_for) => match read {
+                        Ok(1..) => session.handle_input(Input::Bytes(&buffer), around.clock.now()),
+                        Ok(0) | Err(_) => session.handle_input(Input::Eof, around.clock.now()),
+                    },
+                    () = around.stop.cancelled(), if !stopping => {
+                        stopping = true;
+                        session.handle_input(Input::Shutdown, around.clock.now());
+                    }
+                    () = sleep_until(Instant::from_std(at)) => {
+                        session.handle_input(Input::Timeout, around.clock.now());
+                    }
+                }
+            }
+            Output::Close => {
+                flush(&mut transport, &mut unsent).await;
+                return transport.close().await;
+            }
+        }
+    }
+}
+
+/// Sends what is waiting; `false` when the client can't be reached any more.
+async fn flush(transport: &mut Transport, unsent: &mut Vec<u8>) -> bool {
+    if unsent.is_empty() {
+        return true;
+    }
+    let sent = transport.write(unsent).await.is_ok();
+    unsent.clear();
+    sent
+}
+
+/// How long an implicit-TLS port waits for the first octet (device-quirks 2.4).
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(8);
+
+const COMMAND_OCTETS: usize = 4 * 1024;
+const CONTENT_OCTETS: usize = 64 * 1024;
+const UNSENT_MAX: usize = 64 * 1024;

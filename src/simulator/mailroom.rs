@@ -1,0 +1,73 @@
+//! What was delivered to whom.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+
+/// One mail as it would reach its recipients.
+#[derive(Clone, Debug, Serialize)]
+pub struct Delivery {
+    /// The name the sender was told.
+    pub email_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// `/email/mime` or `/email/send`.
+    pub endpoint: &'static str,
+    /// The address of the From header.
+    pub sender: String,
+    /// Who got it, each once, in lower case.
+    pub recipients: Vec<String>,
+    /// Who would have got it, but is suppressed.
+    pub rejected: Vec<String>,
+    /// Octets.
+    pub size: usize,
+    /// The message without Bcc.
+    #[serde(skip)]
+    pub raw: Bytes,
+}
+
+/// The mails kept: the newest ones, within bounds.
+#[derive(Debug, Default)]
+pub(super) struct Mailroom {
+    kept: VecDeque<Delivery>,
+    octets: usize,
+    count: u64,
+}
+
+impl Mailroom {
+    /// Keeps a mail; returns how many there have been in all.
+    pub(super) fn keep(&mut self, delivery: Delivery) -> u64 {
+        self.octets += delivery.size;
+        self.kept.push_back(delivery);
+        while (self.kept.len() > MAILS_MAX || self.octets > OCTETS_MAX)
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.octets -= oldest.size;
+        }
+        self.count += 1;
+        self.count
+    }
+
+    pub(super) fn next_email_id(&self) -> String {
+        // Shaped like the real ones: 6, 11 and 4 characters.
+        let number = self.count + 1;
+        format!("1sim{:02}-{number:011}-GW{:02}", number % 100, number % 97)
+    }
+
+    pub(super) fn deliveries(&self) -> Vec<Delivery> {
+        self.kept.iter().cloned().collect()
+    }
+
+    pub(super) fn raw(&self, email_id: &str) -> Option<Bytes> {
+        self.kept
+            .iter()
+            .find(|delivery| delivery.email_id == email_id)
+            .map(|delivery| delivery.raw.clone())
+    }
+}
+
+const MAILS_MAX: usize = 100_000;
+const OCTETS_MAX: usize = 512 * 1024 * 1024;

@@ -1,0 +1,124 @@
+//! The provider in miniature: for the demo, for tests, and for developing against.
+//!
+//! It answers as the real API is documented (or was observed) to answer, takes recipients from the
+//! headers, and keeps what was delivered to whom. What it delivered can be asked from Rust
+//! ([`Simulator::deliveries`]) and over HTTP (`GET /_deliveries`).
+//!
+//! NOTES sections 3, 5, 7, 10
+
+mod account;
+mod answer;
+mod mailroom;
+mod send;
+
+pub use account::SimulatedAccount;
+pub use mailroom::Delivery;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::{ServerError, serve};
+
+use mailroom::Mailroom;
+
+/// A running simulator.
+#[derive(Clone, Debug)]
+pub struct Simulator {
+    address: SocketAddr,
+    world: Arc<World>,
+}
+
+/// What all calls share.
+#[derive(Debug)]
+struct World {
+    account: Mutex<SimulatedAccount>,
+    mailroom: Mutex<Mailroom>,
+    delivered: watch::Sender<u64>,
+}
+
+impl World {
+    fn account(&self) -> MutexGuard<'_, SimulatedAccount> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mailroom(&self) -> MutexGuard<'_, Mailroom> {
+        self.mailroom.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Simulator {
+    /// Starts one; port 0 picks a free one.
+    ///
+    /// # Errors
+    /// When the address can't be bound.
+    pub async fn start(
+        address: SocketAddr,
+        account: SimulatedAccount,
+        stop: CancellationToken,
+    ) -> Result<Self, ServerError> {
+        let world = Arc::new(World {
+            account: Mutex::new(account),
+            mailroom: Mutex::default(),
+            delivered: watch::Sender::new(0),
+        });
+        let address = serve(address, router(Arc::clone(&world)), stop).await?;
+        Ok(Self { address, world })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What `accounts.default.api_url` must say.
+    pub fn api_url(&self) -> String {
+        format!("http://{}/v3", self.address)
+    }
+
+    /// The mails delivered so far, oldest first.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.world.mailroom().deliveries()
+    }
+
+    /// Changes the account, as its owner would on the provider's site.
+    pub fn change_account(&self, change: impl FnOnce(&mut SimulatedAccount)) {
+        change(&mut self.world.account());
+    }
+
+    /// Waits until at least `count` mails have been delivered in all.
+    pub async fn delivered(&self, count: u64) {
+        let mut delivered = self.world.delivered.subscribe();
+        // The sender lives in `self`, so this can't fail.
+        drop(delivered.wait_for(|seen| *seen >= count).await);
+    }
+}
+
+fn router(world: Arc<World>) -> Router {
+    Router::new()
+        .route("/v3/email/mime", post(send::mime))
+        .route("/v3/email/send", post(send::send))
+        .route("/_deliveries", get(list))
+        .route("/_deliveries/{email_id}/raw", get(raw))
+        .fallback(answer::not_found)
+        .layer(DefaultBodyLimit::disable())
+        .with_state(world)
+}
+
+async fn list(State(world): State<Arc<World>>) -> Response {
+    axum::Json(world.mailroom().deliveries()).into_response()
+}
+
+async fn raw(State(world): State<Arc<World>>, Path(email_id): Path<String>) -> Response {
+    match world.mailroom().raw(&email_id) {
+        Some(raw) => ([("content-type", "message/rfc822")], raw).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
