@@ -1,7 +1,9 @@
 #![doc = include_str!("README.md")]
 
 pub mod admin;
+pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod forward;

@@ -617,6 +617,21 @@ fn retention(root: &Reader<'_>) -> Duration {
     retention
 }
 
+impl AdminConfig {
+    /// Reads `[admin]` alone: for commands that talk to a gateway and need nothing else.
+    ///
+    /// # Errors
+    /// All mistakes of this table.
+    pub fn resolve(settings: &Settings) -> Result<Self, ConfigError> {
+        let mistakes = Mistakes::default();
+        let config = admin(&Reader::root(&settings.tree, &mistakes));
+        match mistakes.into_vec() {
+            mistakes if mistakes.is_empty() => Ok(config),
+            mistakes => Err(ConfigError { mistakes }),
+        }
+    }
+}
+
 fn admin(root: &Reader<'_>) -> AdminConfig {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let reader = root.table("admin");

@@ -1,0 +1,277 @@
+//! One running gateway, from a checked configuration to an orderly stop.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::Admin;
+use crate::auth::{Authenticator, UserError};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::forward::Forwarder;
+use crate::http::{ClientError, ServerError, client};
+use crate::intake::Intake;
+use crate::journal::Journal;
+use crate::listen::{CertificateError, ListenError, Listener};
+use crate::provider::Provider;
+use crate::spool::{Spool, SpoolError, SqliteStore};
+use crate::telemetry;
+
+use super::parts;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Gateway {
+    smtp: BTreeMap<String, Vec<SocketAddr>>,
+    admin: SocketAddr,
+    spool: Spool,
+    accepting: Arc<AtomicBool>,
+    sessions: TaskTracker,
+    forwarders: TaskTracker,
+    stop_accepting: CancellationToken,
+    stop_forwarding: CancellationToken,
+    stop_admin: CancellationToken,
+}
+
+/// The gateway can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error("cannot use the data directory {}", path.display())]
+    DataDir {
+        /// `data_dir`
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The spool.
+    #[error("cannot open the spool {}", path.display())]
+    Spool {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: SpoolError,
+    },
+    /// A certificate.
+    #[error("cannot set up TLS")]
+    Certificate(#[from] CertificateError),
+    /// The users of devices.
+    #[error("cannot set up sign-in")]
+    Users(#[from] UserError),
+    /// The way to the provider.
+    #[error("cannot set up the way to the provider")]
+    Client(#[from] ClientError),
+    /// An SMTP address.
+    #[error("cannot listen for SMTP")]
+    Listen(#[from] ListenError),
+    /// The admin address.
+    #[error("cannot listen for admin")]
+    Admin(#[from] ServerError),
+}
+
+impl StartError {
+    /// What to do about it; empty where the error says it all.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::DataDir { .. } => {
+                "set data_dir to a directory that this user can write (S2G__DATA_DIR)"
+            }
+            Self::Spool { source, .. } => match source {
+                SpoolError::Foreign | SpoolError::Damaged(_) => {
+                    "the file was left as it is: move it away to start with an empty spool, or restore \
+                     a backup"
+                }
+                SpoolError::Newer { .. } => "it was written by a newer release: use that one",
+                SpoolError::InUse => "another gateway runs on the same data_dir: stop it first",
+                _ => "check the disk and the owner of the data directory",
+            },
+            Self::Certificate(_) => {
+                "check cert_file and key_file, and that this user can read them"
+            }
+            Self::Client(_) => "check forward.ca_file, and that ca-certificates is installed",
+            Self::Listen(_) => {
+                "is another program on that port? Ports below 1024 need root or CAP_NET_BIND_SERVICE"
+            }
+            Self::Admin(_) => "choose another admin.bind",
+            Self::Users(_) => "",
+        }
+    }
+}
+
+impl Gateway {
+    /// Opens, binds and starts everything. When this returns, mail is accepted.
+    ///
+    /// # Errors
+    /// When something can't be opened or bound; nothing runs then.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let clock = Clock;
+        let journal = Journal;
+        telemetry::metrics();
+        let spool = open_spool(config, clock)?;
+        let rules = Arc::new(ArcSwap::from_pointee(parts::rules(config)));
+        let authenticator = Authenticator::new(parts::users(config))?;
+        let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
+        let intake = Arc::new(Intake::new(
+            spool.clone(),
+            rules,
+            authenticator,
+            journal,
+            clock,
+            parts::intake(config),
+        ));
+        let client = client(&parts::client(&config.forward))?;
+        let mut listeners = Vec::new();
+        for (name, listener) in &config.listeners {
+            let settings = parts::listener(config, name, listener, clock)?;
+            let intake = Arc::clone(&intake);
+            let bound = Listener::bind(&listener.bind, settings, intake, journal, clock).await?;
+            listeners.push((name.clone(), bound));
+        }
+        let accepting = Arc::new(AtomicBool::new(false));
+        let stop_admin = CancellationToken::new();
+        let admin = Admin::new(
+            spool.clone(),
+            clock,
+            config.hostname.clone(),
+            config.admin.token.clone(),
+            Arc::clone(&accepting),
+        )
+        .start(config.admin.bind, stop_admin.clone())
+        .await?;
+
+        let mut gateway = Self {
+            smtp: BTreeMap::new(),
+            admin,
+            spool: spool.clone(),
+            accepting,
+            sessions: TaskTracker::new(),
+            forwarders: TaskTracker::new(),
+            stop_accepting: CancellationToken::new(),
+            stop_forwarding: CancellationToken::new(),
+            stop_admin,
+        };
+        for (name, account) in &config.accounts {
+            let account = parts::account(account);
+            let deadlines = parts::deadlines(&config.forward);
+            let provider = Provider::new(client.clone(), account, deadlines);
+            let settings = parts::forward(&config.forward, name, FORWARD_DRAIN_MAX);
+            let forwarder = Forwarder::new(spool.clone(), provider, journal, clock, settings);
+            let stop = gateway.stop_forwarding.clone();
+            gateway.forwarders.spawn(forwarder.run(stop));
+        }
+        for (name, listener) in listeners {
+            gateway.smtp.insert(name, listener.addresses());
+            listener.start(&gateway.sessions, &gateway.stop_accepting);
+        }
+        let stop = gateway.stop_forwarding.clone();
+        gateway
+            .forwarders
+            .spawn(forget_settled(spool, clock, config.retention, stop));
+        gateway.accepting.store(true, Ordering::Release);
+        for (listener, addresses) in &gateway.smtp {
+            for address in addresses {
+                tracing::info!(listener, %address, "listening for smtp");
+            }
+        }
+        tracing::info!(%admin, version = env!("CARGO_PKG_VERSION"), "gateway ready");
+        Ok(gateway)
+    }
+
+    /// The bound SMTP addresses by listener.
+    pub fn smtp(&self) -> &BTreeMap<String, Vec<SocketAddr>> {
+        &self.smtp
+    }
+
+    /// The bound admin address.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The spool.
+    pub fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// Accepts no more, lets messages and attempts under way finish within their deadlines.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        self.accepting.store(false, Ordering::Release);
+        self.stop_accepting.cancel();
+        self.sessions.close();
+        if tokio::time::timeout(SESSION_DRAIN_MAX, self.sessions.wait())
+            .await
+            .is_err()
+        {
+            let left = self.sessions.len();
+            tracing::warn!(
+                left,
+                "sessions cut off by the stop, nothing of theirs was accepted"
+            );
+        }
+        self.stop_forwarding.cancel();
+        self.forwarders.close();
+        self.forwarders.wait().await;
+        self.stop_admin.cancel();
+        tracing::info!("stopped");
+    }
+}
+
+fn open_spool(config: &Config, clock: Clock) -> Result<Spool, StartError> {
+    let failed = |source| StartError::DataDir {
+        path: config.data_dir.clone(),
+        source,
+    };
+    make_private(&config.data_dir).map_err(failed)?;
+    let path = config.data_dir.join("spool.db");
+    let failed = |source| StartError::Spool {
+        path: path.clone(),
+        source,
+    };
+    let store = SqliteStore::open(&path).map_err(failed)?;
+    Spool::start(Box::new(store), parts::spool(config), clock).map_err(failed)
+}
+
+/// The spool holds other people's mail.
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+}
+
+/// Deletes old traces, a batch at a time, for ever.
+async fn forget_settled(spool: Spool, clock: Clock, retention: Duration, stop: CancellationToken) {
+    loop {
+        let forgotten = spool
+            .forget_settled(clock.wall().before(retention))
+            .await
+            .unwrap_or_else(|error| {
+                Journal.spool_failed("forgetting settled messages", &error);
+                0
+            });
+        let pause = if forgotten > 0 {
+            FORGET_BUSY
+        } else {
+            FORGET_IDLE
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Together below the ten seconds that Docker and the thirty that Kubernetes give.
+const SESSION_DRAIN_MAX: Duration = Duration::from_secs(4);
+const FORWARD_DRAIN_MAX: Duration = Duration::from_secs(4);
+
+const FORGET_BUSY: Duration = Duration::from_millis(200);
+const FORGET_IDLE: Duration = Duration::from_secs(300);

@@ -1,0 +1,11 @@
+//! Wiring: the only place that knows every room.
+//!
+//! [`Gateway::start`] turns a checked configuration into a running gateway, [`Gateway::stop`] drains
+//! it. [`Demo`] puts a gateway and a simulator into one process.
+
+mod demo;
+mod gateway;
+mod parts;
+
+pub use demo::{Demo, DemoError, DemoSettings};
+pub use gateway::{Gateway, StartError};

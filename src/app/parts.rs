@@ -1,0 +1,190 @@
+//! Translates the configuration into each room's own settings.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::{User, Verifier};
+use crate::clock::Clock;
+use crate::config::{
+    AccountConfig, Config, Credential, ForwardConfig, ListenerConfig, Profile, TlsConfig,
+    TlsMode as Mode, UnknownPolicy,
+};
+use crate::forward::{Backoff, ForwardSettings, Unknown};
+use crate::http::ClientSettings;
+use crate::intake::IntakeSettings;
+use crate::listen::{Certificate, CertificateError, ListenerSettings, TlsMode};
+use crate::mail::{DeviceRule, ListenerRule, Rules};
+use crate::message::PlanSettings;
+use crate::provider::{Account, Deadlines};
+use crate::session::{Leniency, Limits, Settings};
+use crate::spool::SpoolSettings;
+
+pub(super) fn rules(config: &Config) -> Rules {
+    let listeners = config.listeners.iter().map(|(name, listener)| {
+        let rule = ListenerRule {
+            account: listener.account.as_str().into(),
+            trust: listener.trust.clone(),
+        };
+        (name.as_str().into(), rule)
+    });
+    let devices = config.devices.iter().map(|(name, device)| {
+        let rule = DeviceRule {
+            account: device.account.as_str().into(),
+            has_credential: device.credential.is_some(),
+            networks: device.networks.clone(),
+            allowed_senders: device.allowed_senders.clone(),
+            from_override: device.from_override.clone(),
+        };
+        (name.as_str().into(), rule)
+    });
+    Rules {
+        listeners: listeners.collect(),
+        devices: devices.collect(),
+    }
+}
+
+pub(super) fn users(config: &Config) -> impl Iterator<Item = User> {
+    config.devices.iter().filter_map(|(name, device)| {
+        let (username, credential) = device.credential.clone()?;
+        Some(User {
+            device: name.as_str().into(),
+            username,
+            verifier: match credential {
+                Credential::Password(password) => Verifier::Password(password),
+                Credential::Hash(hash) => Verifier::Hash(hash),
+            },
+        })
+    })
+}
+
+pub(super) fn intake(config: &Config) -> IntakeSettings {
+    IntakeSettings {
+        hostname: config.hostname.clone(),
+        plan: PlanSettings {
+            mismatch: config.mismatch,
+            hidden: config.hidden,
+        },
+        // Ten times what the longest list of Received lines ever took; kept in memory.
+        head_octets_max: 256 * 1024,
+    }
+}
+
+pub(super) fn spool(config: &Config) -> SpoolSettings {
+    SpoolSettings {
+        confirm_after: config.forward.confirm_after,
+        ..SpoolSettings::default()
+    }
+}
+
+pub(super) fn client(config: &ForwardConfig) -> ClientSettings {
+    ClientSettings {
+        connect_timeout: config.connect_timeout,
+        ca_file: config.ca_file.clone(),
+        proxy: true,
+    }
+}
+
+pub(super) fn account(account: &AccountConfig) -> Account {
+    Account {
+        base_url: account.api_url.clone(),
+        key: account.api_key.clone(),
+    }
+}
+
+pub(super) fn deadlines(config: &ForwardConfig) -> Deadlines {
+    Deadlines {
+        connect: config.connect_timeout,
+        answer: config.answer_timeout,
+        upload_rate_min: config.min_upload_rate,
+    }
+}
+
+pub(super) fn forward(config: &ForwardConfig, account: &str, drain: Duration) -> ForwardSettings {
+    ForwardSettings {
+        account: account.to_owned(),
+        concurrency: config.concurrency,
+        backoff: Backoff {
+            first: config.retry_first,
+            max: config.retry_max,
+        },
+        give_up_after: config.give_up_after,
+        confirm_after: config.confirm_after,
+        probe_interval: config.probe_interval,
+        unknown: match config.unknown {
+            UnknownPolicy::Repeat => Unknown::Repeat,
+            UnknownPolicy::Hold => Unknown::Hold,
+        },
+        drain_max: drain,
+    }
+}
+
+pub(super) fn listener(
+    config: &Config,
+    name: &str,
+    listener: &ListenerConfig,
+    clock: Clock,
+) -> Result<ListenerSettings, CertificateError> {
+    let leniency = match listener.profile {
+        Profile::Strict => Leniency::STRICT,
+        Profile::Device => Leniency::DEVICE,
+        Profile::Legacy => Leniency::LEGACY,
+    };
+    Ok(ListenerSettings {
+        name: name.into(),
+        tls: tls(config, name, listener, clock)?,
+        clear_auth: listener.clear_auth.clone(),
+        connections_max: listener.max_connections,
+        connections_per_address_max: listener.max_connections_per_address,
+        session: Settings {
+            hostname: config.hostname.clone(),
+            // The listener sets these three from what it knows.
+            starttls: false,
+            auth_offered: false,
+            auth_in_clear: false,
+            leniency,
+            limits: Limits {
+                message_octets_max: listener.max_message_size,
+                recipients_max: listener.max_recipients,
+                command_idle_max: listener.command_timeout,
+                data_idle_max: listener.data_timeout,
+                data_rate_min: listener.min_rate,
+                ..Limits::default()
+            },
+        },
+    })
+}
+
+fn tls(
+    config: &Config,
+    name: &str,
+    listener: &ListenerConfig,
+    clock: Clock,
+) -> Result<TlsMode, CertificateError> {
+    let certificate = |tls: &TlsConfig| -> Result<Arc<Certificate>, CertificateError> {
+        let certificate = match &tls.files {
+            Some((cert, key)) => Certificate::load(cert, key, clock)?,
+            None => {
+                let directory = config.data_dir.join("tls").join(safe(name));
+                let (hostname, bind) = (&config.hostname, &listener.bind);
+                Certificate::load_or_generate(&directory, hostname, bind, clock)?
+            }
+        };
+        Ok(Arc::new(certificate))
+    };
+    Ok(match listener.tls.mode {
+        Mode::None => TlsMode::None,
+        Mode::StartTls => TlsMode::StartTls(certificate(&listener.tls)?),
+        Mode::Implicit => TlsMode::Implicit(certificate(&listener.tls)?),
+    })
+}
+
+/// A listener's name as the name of a directory.
+fn safe(name: &str) -> std::path::PathBuf {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+    let name: String = name
+        .chars()
+        .map(|character| if plain(character) { character } else { '_' })
+        .collect();
+    Path::new(&name).to_owned()
+}

@@ -1,0 +1,140 @@
+//! Commands and flags.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::mail::SpoolId;
+
+/// A mail gateway for devices that speak only SMTP: stores their mail durably and forwards it to the
+/// SMTP2GO API.
+#[derive(Debug, Parser)]
+#[command(name = "smtp2go-gateway", version, max_term_width = 100)]
+pub(super) struct Arguments {
+    /// Settings file; without it the environment (S2G__…, SMTP2GO_API_KEY) and the defaults apply
+    #[arg(long, global = true, value_name = "FILE", env = "S2G_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the gateway until SIGTERM or Ctrl-C
+    Run,
+    /// Try it: gateway and simulated provider on this machine, with a sample scan
+    Demo(DemoOptions),
+    /// Run the simulated provider alone
+    Simulator(SimulatorOptions),
+    /// Check the settings and print what is in force, secrets masked
+    Check,
+    /// Look at the messages that are stored
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Print everything that happened to one message
+    Trace(MessageOptions),
+    /// Set up devices
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Ask the running gateway whether it accepts mail; exits 0 if so
+    Health(RemoteOptions),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DemoOptions {
+    /// Stop, with success, once the sample scan has been delivered
+    #[arg(long)]
+    pub(super) once: bool,
+    /// Where to store messages [default: a new directory that is removed afterwards]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// SMTP address; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2525")]
+    pub(super) smtp: SocketAddr,
+    /// Admin address
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(super) admin: SocketAddr,
+    /// Address of the simulated provider
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    pub(super) api: SocketAddr,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct SimulatorOptions {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    pub(super) bind: SocketAddr,
+    /// The key that callers must present
+    #[arg(
+        long,
+        value_name = "KEY",
+        default_value = "api-SIMULATOR00000000000000000000000"
+    )]
+    pub(super) api_key: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum QueueCommand {
+    /// List stored messages, newest first
+    List(ListOptions),
+    /// Print where one message stands
+    Show(MessageOptions),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ListOptions {
+    /// Also list messages that are settled
+    #[arg(long)]
+    pub(super) all: bool,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(super) limit: u32,
+    /// Only messages older than this one
+    #[arg(long, value_name = "ID")]
+    pub(super) before: Option<SpoolId>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) remote: RemoteOptions,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct MessageOptions {
+    /// The id from the reply "queued as …"
+    pub(super) id: SpoolId,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) remote: RemoteOptions,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RemoteOptions {
+    /// Admin address of the gateway [default: admin.bind of the settings]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) admin: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeviceCommand {
+    /// Make a password that can be typed on a panel, and the settings that accept it
+    Password(PasswordOptions),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct PasswordOptions {
+    /// User name: 5 to 16 lower-case letters and digits [default: a random one]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) username: String,
+    /// Name of the device in the settings [default: the user name]
+    #[arg(long, value_name = "NAME")]
+    pub(super) device: Option<String>,
+}

@@ -1,0 +1,64 @@
+//! What a person types.
+//!
+//! Data goes to standard output, everything else to standard error; failures are `error:` and, where
+//! there is something to do about them, `hint:`. Exit codes: 0 done, 1 failed, 2 usage, 78
+//! configuration.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is what this floor is for"
+)]
+
+mod arguments;
+mod demo;
+mod device;
+mod failure;
+mod queue;
+mod remote;
+mod run;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Command, DeviceCommand, QueueCommand};
+use failure::Failure;
+
+/// Parses the arguments, runs the command, says how it went.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(dispatch(arguments));
+    // Tasks that never end by themselves must not keep the process.
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn dispatch(arguments: Arguments) -> Result<(), Failure> {
+    let config = arguments.config;
+    match arguments.command {
+        Command::Run => run::run(config).await,
+        Command::Demo(options) => demo::demo(options).await,
+        Command::Simulator(options) => run::simulator(options).await,
+        Command::Check => run::check(config),
+        Command::Health(options) => remote::health(config, options.admin).await,
+        Command::Queue(QueueCommand::List(options)) => queue::list(config, options).await,
+        Command::Queue(QueueCommand::Show(options)) => queue::show(config, options).await,
+        Command::Trace(options) => queue::trace(config, options).await,
+        Command::Device(DeviceCommand::Password(options)) => device::password(options),
+    }
+}

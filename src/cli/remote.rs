@@ -1,0 +1,110 @@
+//! Talks to the admin API of a running gateway.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::config::{AdminConfig, Secret, Settings, Sources};
+use crate::http::{ClientSettings, client};
+
+use super::failure::Failure;
+
+/// The running gateway, as the settings describe it.
+pub(super) struct Remote {
+    client: Client,
+    address: SocketAddr,
+    token: Option<Secret<String>>,
+}
+
+impl Remote {
+    /// `admin` overrides the address of the settings.
+    pub(super) fn new(file: Option<PathBuf>, admin: Option<SocketAddr>) -> Result<Self, Failure> {
+        let settings = Settings::load(&Sources::from_process(file))?;
+        // Only what is needed to find the gateway: its own mistakes are its own business.
+        let config = AdminConfig::resolve(&settings)?;
+        let settings = ClientSettings {
+            connect_timeout: Duration::from_secs(3),
+            ca_file: None,
+            proxy: false,
+        };
+        Ok(Self {
+            client: client(&settings).map_err(|error| Failure::of(&error))?,
+            address: connectable(admin.unwrap_or(config.bind)),
+            token: config.token,
+        })
+    }
+
+    /// Gets JSON.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let (status, body) = self.fetch(path).await?;
+        if !status.is_success() {
+            let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+            let error = answer["error"].as_str().unwrap_or("no reason given");
+            let failure = Failure::new(format!("the gateway answered {status}: {error}"));
+            return Err(match status {
+                StatusCode::UNAUTHORIZED => failure.hint("set admin.token or admin.token_file"),
+                _ => failure,
+            });
+        }
+        serde_json::from_slice(&body).map_err(|error| Failure::of(&error))
+    }
+
+    async fn fetch(&self, path: &str) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let request = self.client.get(format!("http://{}{path}", self.address));
+        let exchange = async {
+            let response = self.signed(request).send().await?;
+            let status = response.status();
+            Ok((status, response.bytes().await?.to_vec()))
+        };
+        match tokio::time::timeout(Duration::from_secs(30), exchange).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.unreachable(error)),
+            Err(_) => Err(Failure::new(format!(
+                "no answer from http://{}",
+                self.address
+            ))),
+        }
+    }
+
+    fn signed(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        }
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> Failure {
+        let words = format!("cannot reach the gateway at http://{}", self.address);
+        tracing::debug!(%error, "admin call failed");
+        Failure::new(words).hint("is it running? --admin or admin.bind say where it is")
+    }
+}
+
+/// `health`: exit code 0 when mail is accepted.
+pub(super) async fn health(
+    file: Option<PathBuf>,
+    admin: Option<SocketAddr>,
+) -> Result<(), Failure> {
+    let remote = Remote::new(file, admin)?;
+    let (status, body) = remote.fetch("/readyz").await?;
+    let body = String::from_utf8_lossy(&body);
+    if status.is_success() {
+        println!("{body}");
+        Ok(())
+    } else {
+        Err(Failure::new(format!("not ready: {body}")))
+    }
+}
+
+/// An address that means "any" can be listened on, but not connected to.
+fn connectable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

@@ -1,0 +1,72 @@
+//! `run`, `simulator`, `check`: the commands that need no other process.
+
+use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{Gateway, StartError};
+use crate::config::{Config, LogFormat, Settings, Sources};
+use crate::simulator::{SimulatedAccount, Simulator};
+use crate::telemetry;
+
+use super::arguments::SimulatorOptions;
+use super::failure::Failure;
+
+/// The gateway, until it is told to stop.
+pub(super) async fn run(file: Option<PathBuf>) -> Result<(), Failure> {
+    let settings = Settings::load(&Sources::from_process(file))?;
+    let config = Config::resolve(&settings)?;
+    let format = match config.log.format {
+        LogFormat::Text => telemetry::Format::Text,
+        LogFormat::Json => telemetry::Format::Json,
+    };
+    telemetry::start_logging(format, &config.log.level);
+    let gateway = Gateway::start(&config).await.map_err(Failure::from)?;
+    wait_for_stop().await?;
+    gateway.stop().await;
+    Ok(())
+}
+
+/// Validates, and prints what is in force.
+pub(super) fn check(file: Option<PathBuf>) -> Result<(), Failure> {
+    let settings = Settings::load(&Sources::from_process(file))?;
+    Config::resolve(&settings)?;
+    print!("{}", settings.masked());
+    eprintln!("settings are valid");
+    Ok(())
+}
+
+/// The simulated provider, until it is told to stop.
+pub(super) async fn simulator(options: SimulatorOptions) -> Result<(), Failure> {
+    telemetry::start_logging(telemetry::Format::Text, "info");
+    let stop = CancellationToken::new();
+    let account = SimulatedAccount::sample(&options.api_key);
+    let simulator = Simulator::start(options.bind, account, stop.clone())
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    println!("api_url   {}", simulator.api_url());
+    println!("api_key   {}", options.api_key);
+    println!("delivered http://{}/_deliveries", simulator.address());
+    wait_for_stop().await?;
+    stop.cancel();
+    Ok(())
+}
+
+/// Until SIGTERM or Ctrl-C.
+pub(super) async fn wait_for_stop() -> Result<(), Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::of(&error));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::of(&error).hint(error.hint())
+    }
+}

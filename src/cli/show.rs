@@ -1,0 +1,145 @@
+//! How records look to a person.
+
+use std::fmt::Write as _;
+
+use crate::spool::{EventRecord, MessageRecord, QueueRow};
+
+/// One line a message.
+pub(super) fn queue(rows: &[QueueRow]) -> String {
+    let mut text = String::new();
+    if rows.is_empty() {
+        return text;
+    }
+    line(
+        &mut text,
+        &["id", "accepted", "octets", "open", "from", "to"],
+    );
+    for row in rows {
+        let to = match row.recipients.as_slice() {
+            [only] => only.clone(),
+            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+            [] => String::new(),
+        };
+        let open = format!("{}/{}", row.unsettled, row.dispatches);
+        line(
+            &mut text,
+            &[
+                &row.id.to_string(),
+                &row.received_at.to_string(),
+                &row.size.to_string(),
+                &open,
+                &row.reverse_path,
+                &to,
+            ],
+        );
+    }
+    text
+}
+
+fn line(text: &mut String, cells: &[&str; 6]) {
+    let [id, accepted, octets, open, from, to] = cells;
+    push(
+        text,
+        format!("{id:<32}  {accepted:<24}  {octets:>9}  {open:>5}  {from:<28}  {to}"),
+    );
+}
+
+/// Where a message stands.
+pub(super) fn message(record: &MessageRecord) -> String {
+    let mut text = head(record);
+    for part in &record.parts {
+        let mut state = part.state.to_string();
+        if let Some(due_at) = part.due_at.filter(|_| !part.state.is_settled()) {
+            let _ = write!(state, " until {due_at}");
+        }
+        if part.possibly_duplicate {
+            state.push_str(", possibly a duplicate");
+        }
+        push(
+            &mut text,
+            format!(
+                "part {:<5} {state}; {} attempt(s), {}: {}",
+                part.number,
+                part.attempts,
+                if part.byte_exact {
+                    "as received"
+                } else {
+                    "headers adapted"
+                },
+                part.recipients.join(", ")
+            ),
+        );
+    }
+    text
+}
+
+/// Everything that happened to a message.
+pub(super) fn trace(record: &MessageRecord) -> String {
+    let mut text = message(record);
+    text.push('\n');
+    let origin = &record.origin;
+    let device = record.row.device.as_deref().unwrap_or("no device");
+    let mut accepted = format!(
+        "{}  accepted from {} ({}, helo {}) by listener {}, {device} by {}",
+        record.row.received_at,
+        origin.peer,
+        origin.protocol,
+        origin.helo.as_deref().unwrap_or("none"),
+        origin.listener,
+        origin.basis,
+    );
+    if !origin.accepted_with.is_empty() {
+        let _ = write!(accepted, "; with {}", origin.accepted_with.join(", "));
+    }
+    push(&mut text, accepted);
+    for event in &record.events {
+        push(&mut text, event_line(event));
+    }
+    text
+}
+
+fn head(record: &MessageRecord) -> String {
+    let row = &record.row;
+    let mut text = String::new();
+    push(&mut text, format!("message    {}", row.id));
+    push(&mut text, format!("from       {}", row.reverse_path));
+    push(
+        &mut text,
+        format!("to         {}", row.recipients.join(", ")),
+    );
+    push(&mut text, format!("size       {} octets", row.size));
+    push(&mut text, format!("account    {}", row.account));
+    text
+}
+
+fn event_line(event: &EventRecord) -> String {
+    let EventRecord {
+        at,
+        dispatch,
+        event: word,
+        attempt,
+        ..
+    } = event;
+    let mut text = format!("{at}  part {dispatch} attempt {attempt} {word}");
+    if let Some(started_at) = event.started_at {
+        let _ = write!(text, " after {} ms", at.since(started_at).as_millis());
+    }
+    if let Some(email_id) = &event.email_id {
+        let _ = write!(text, ", email_id {email_id}");
+    }
+    if let Some(request_id) = &event.request_id {
+        let _ = write!(text, ", request_id {request_id}");
+    }
+    if let Some(diagnostic) = &event.diagnostic {
+        let _ = write!(text, ": {diagnostic}");
+    }
+    if let Some(next_at) = event.next_at {
+        let _ = write!(text, "; next at {next_at}");
+    }
+    text
+}
+
+fn push(text: &mut String, line: String) {
+    text.push_str(line.trim_end());
+    text.push('\n');
+}
