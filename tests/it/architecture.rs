@@ -1,0 +1,149 @@
+//! The house stands: arrows point down, and pure rooms do nothing but think.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Floors from the top; a room may use the rooms of lower floors only.
+const FLOORS: [&[&str]; 7] = [
+    &["cli"],
+    &["app"],
+    &["listen", "webhook", "admin", "simulator"],
+    &["intake", "forward", "sync"],
+    &["session", "auth", "policy", "message", "provider", "spool"],
+    &["config", "journal", "http"],
+    &["mail", "clock", "telemetry"],
+];
+
+/// Rooms and files that decide without touching the world.
+const PURE: [&str; 8] = [
+    "mail",
+    "session",
+    "policy",
+    "message",
+    "forward/classify",
+    "forward/schedule",
+    "forward/gate",
+    "forward/breaker",
+];
+
+/// Names that have no business in a pure room.
+const WORLDLY: [&str; 9] = [
+    "Instant::now",
+    "SystemTime",
+    "tokio::",
+    "std::fs",
+    "std::net::Tcp",
+    "std::thread",
+    "std::env",
+    "reqwest",
+    "Clock",
+];
+
+#[test]
+fn arrows_point_down() {
+    let mut wrong = Vec::new();
+    for (path, code) in sources() {
+        let Some(room) = room_of(&path) else { continue };
+        let own = floor(&room).unwrap_or_else(|| panic!("{room} stands on no floor"));
+        for used in rooms_used(&code) {
+            let sideways_or_up = used != room && floor(&used).is_none_or(|floor| floor <= own);
+            // Floor 0 is one place: its rooms may lean on each other.
+            let ground = own == FLOORS.len() - 1 && floor(&used) == Some(own);
+            if sideways_or_up && !ground {
+                wrong.push(format!("{}: {room} must not use {used}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn pure_rooms_touch_no_clock_socket_file_or_runtime() {
+    let mut wrong = Vec::new();
+    for (path, code) in sources() {
+        let name = path.with_extension("").display().to_string();
+        if !PURE
+            .iter()
+            .any(|pure| name == *pure || name.starts_with(&format!("{pure}/")))
+        {
+            continue;
+        }
+        for worldly in WORLDLY {
+            if code.contains(worldly) {
+                wrong.push(format!("{}: {worldly}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_one_file_knows_mail_parser_and_only_the_spool_knows_sqlite() {
+    for (path, code) in sources() {
+        let name = path.display().to_string();
+        assert!(
+            !code.contains("mail_parser") || name == "message/addresses.rs",
+            "{name}"
+        );
+        assert!(
+            !code.contains("rusqlite") || name.starts_with("spool/"),
+            "{name}"
+        );
+    }
+}
+
+/// Every source file below src, relative to it, without comments and tests.
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+                let code: Vec<&str> = code
+                    .lines()
+                    .filter(|line| !line.trim_start().starts_with("//"))
+                    .collect();
+                found.push((
+                    path.strip_prefix(&root).unwrap().to_owned(),
+                    code.join("\n"),
+                ));
+            }
+        }
+    }
+    assert!(found.len() > 40, "the sources were not found");
+    found
+}
+
+/// `spool/sqlite.rs` belongs to `spool`, `clock.rs` to `clock`; main.rs and lib.rs to nobody.
+fn room_of(path: &Path) -> Option<String> {
+    let first = path.components().next()?.as_os_str().to_str()?;
+    let room = first.strip_suffix(".rs").unwrap_or(first);
+    (!matches!(room, "main" | "lib")).then(|| room.to_owned())
+}
+
+fn rooms_used(code: &str) -> Vec<String> {
+    let mut used = Vec::new();
+    for after in code.split("crate::").skip(1) {
+        let word = |text: &str| {
+            text.chars()
+                .take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_')
+                .collect::<String>()
+        };
+        assert!(
+            !after.starts_with('{'),
+            "write one `use crate::room` a room"
+        );
+        used.push(word(after));
+    }
+    used
+}
+
+fn floor(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|rooms| rooms.contains(&room))
+}

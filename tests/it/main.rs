@@ -1,0 +1,8 @@
+//! Promises, checked from outside: each file is a subject, each function a promise.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod support;
+
+mod architecture;
+mod transcripts;
