@@ -176,8 +176,6 @@ impl Provider {
         if (200..300).contains(&status) && !carries_error(&body) {
             Ok((status, body))
         } else {
-            // A success that carries an error is a refusal in disguise.
-            let status = if status < 300 { 400 } else { status };
             let refusal = Refusal::read(status, &body, retry_after);
             Err(ApiError::Refused(Box::new(refusal)))
         }

@@ -5,7 +5,7 @@
 //! | 401; 403; 404; 405; permission denied; malformed key; an API allow-list text | halt |
 //! | 402 or a quota text | quota |
 //! | 429 or a rate-limit text | throttle |
-//! | 400 with an error of the API; 413; 422 | bounce |
+//! | 400 (or 200) with an error of the API; 413; 422 | bounce |
 //! | 503; 408; redirects; other 4xx; lost before the request was complete | defer |
 //! | other 5xx; lost or too slow after the request was complete; a 200 without sense | unknown |
 //!
@@ -144,7 +144,8 @@ impl Refusal {
             401 | 403 | 404 | 405 => Disposition::Halt,
             402 => Disposition::Quota,
             413 => Disposition::Bounce,
-            400 | 422 if !code.is_empty() || !text.is_empty() => Disposition::Bounce,
+            // A 200 that carries an error is a 400 in disguise.
+            200..=299 | 400 | 422 if !code.is_empty() || !text.is_empty() => Disposition::Bounce,
             503 => Disposition::Defer,
             500..=599 => Disposition::Unknown,
             _ => Disposition::Defer,

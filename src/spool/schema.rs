@@ -55,22 +55,16 @@ const STEPS: [&str; 1] = [
 ];
 
 /// Marks a file as ours: "s2gw" in ASCII.
-const APPLICATION_ID: i64 = 0x7332_6777;
+pub(super) const APPLICATION_ID: i32 = 0x7332_6777;
 
 /// What this program writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
 
-/// Checks that the database is ours and brings it up to date; `empty` says that it was just made.
-pub(super) fn prepare(connection: &mut Connection, empty: bool) -> Result<(), SpoolError> {
-    let pragma = |name: &str| {
-        connection
-            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
-            .map_err(trouble)
-    };
-    let found = pragma("user_version")?;
-    if !empty && pragma("application_id")? != APPLICATION_ID {
-        return Err(SpoolError::Foreign);
-    }
+/// Brings the database up to date; the caller has made sure that it is ours, or new.
+pub(super) fn prepare(connection: &mut Connection) -> Result<(), SpoolError> {
+    let found: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(trouble)?;
     let version = usize::try_from(found).map_err(|_| SpoolError::Foreign)?;
     if found > VERSION {
         return Err(SpoolError::Newer {

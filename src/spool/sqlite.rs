@@ -37,38 +37,37 @@ impl SqliteStore {
     /// # Errors
     /// When the file is foreign, damaged, newer, in use, or can't be written.
     pub fn open(path: &Path) -> Result<Self, SpoolError> {
-        let length = std::fs::metadata(path).map(|metadata| metadata.len());
-        let length = match length {
-            Ok(length) => length,
+        let length = match std::fs::metadata(path) {
+            Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
             Err(error) => return Err(SpoolError::Unwritable(Box::new(error))),
         };
-        if length > 0 {
-            check_signature(path)?;
+        let new = length == 0;
+        // With a journal beside it the file may be half written; SQLite mends that when it opens it.
+        if !new && !path.with_extension("db-journal").exists() {
+            check_header(path)?;
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(trouble)?;
         connection.set_prepared_statement_cache_capacity(64);
-        if length == 0 {
-            connection
-                .pragma_update(None, "page_size", PAGE_OCTETS)
-                .map_err(trouble)?;
+        if new {
+            pragma(&connection, "page_size", PAGE_OCTETS)?;
         }
-        for (name, value) in PRAGMAS {
-            connection
-                .pragma_update(None, name, value)
-                .map_err(trouble)?;
-        }
+        pragma(&connection, "locking_mode", "EXCLUSIVE")?;
         // Takes the exclusive lock, and so finds a second process.
         connection
             .execute_batch("BEGIN EXCLUSIVE; COMMIT")
             .map_err(trouble)?;
-        if 0 < length && length < QUICK_CHECK_OCTETS_MAX {
+        if !new && length < QUICK_CHECK_OCTETS_MAX {
             quick_check(&connection)?;
         }
-        schema::prepare(&mut connection, length == 0)?;
+        // Tables come before the write-ahead log, so that the file itself says whose it is.
+        schema::prepare(&mut connection)?;
+        for (name, value) in PRAGMAS {
+            pragma(&connection, name, value)?;
+        }
         let mut store = Self {
             connection,
             counts: Counts::default(),
@@ -767,17 +766,27 @@ fn read_queue_row(row: &Row<'_>) -> Result<QueueRow, SpoolError> {
     })
 }
 
-/// Every SQLite database begins with these 16 octets; SQLite itself notices only on first use.
-fn check_signature(path: &Path) -> Result<(), SpoolError> {
+/// Looks at the file's own header (SQLite file format §1.3) before SQLite may write to it.
+fn check_header(path: &Path) -> Result<(), SpoolError> {
     use std::io::Read as _;
-    let mut start = [0; 16];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    let mut header = [0; 72];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
     match read {
-        Ok(()) if &start == b"SQLite format 3\0" => Ok(()),
+        Ok(()) if header.starts_with(b"SQLite format 3\0") => {
+            if header[68..72] == schema::APPLICATION_ID.to_be_bytes() {
+                Ok(())
+            } else {
+                Err(SpoolError::Foreign)
+            }
+        }
         Ok(()) => Err(SpoolError::Foreign),
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(SpoolError::Foreign),
         Err(error) => Err(SpoolError::Unwritable(Box::new(error))),
     }
+}
+
+fn pragma(connection: &Connection, name: &str, value: impl ToSql) -> Result<(), SpoolError> {
+    connection.pragma_update(None, name, value).map_err(trouble)
 }
 
 fn quick_check(connection: &Connection) -> Result<(), SpoolError> {
@@ -822,8 +831,7 @@ const PAGE_OCTETS: i64 = 8192;
 /// A check of every page takes about a millisecond per MB; past this, start-up must not wait for it.
 const QUICK_CHECK_OCTETS_MAX: u64 = 32 * 1024 * 1024;
 
-const PRAGMAS: [(&str, &str); 7] = [
-    ("locking_mode", "EXCLUSIVE"),
+const PRAGMAS: [(&str, &str); 6] = [
     ("journal_mode", "WAL"),
     // A commit is on the disk when it returns.
     ("synchronous", "FULL"),

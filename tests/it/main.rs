@@ -5,4 +5,10 @@
 mod support;
 
 mod architecture;
+mod classify;
+mod delivery;
+mod plan_property;
+mod provider_trouble;
+mod spool_contract;
 mod transcripts;
+mod who_may;

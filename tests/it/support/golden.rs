@@ -8,7 +8,7 @@ use std::path::PathBuf;
     clippy::disallowed_methods,
     reason = "the switch that rewrites goldens"
 )]
-pub fn assert_golden(name: &str, actual: &str) {
+pub(crate) fn assert_golden(name: &str, actual: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(name);

@@ -1,0 +1,150 @@
+//! Promise 2: exactly the envelope's recipients get it. Promise 9: one trace a message.
+
+use smtp2go_gateway::spool::State;
+
+use crate::support::site::Site;
+
+const MESSAGE: &str = "Received: from elsewhere\r\n\tby nowhere\r\nFrom:  Ann <ann@example.com>\r\n\
+    To: bob@example.org\r\nSubject:  odd   spacing \r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\n\
+    Message-ID: <1@example.com>\r\nX-Long: a\r\n \r\n\tb\r\n\r\n.dot\r\n..dots\r\nbody \u{e4}\r\n\r\n";
+
+#[tokio::test]
+async fn a_plain_message_passes_byte_for_byte_behind_its_trace_headers() {
+    let site = Site::start("").await;
+    let message = MESSAGE.replace("X-Long: a\r\n \r\n\tb\r\n", "X-Long: a\r\n\tb\r\n");
+    let id = site
+        .send("ann@example.com", &["bob@example.org"], &message)
+        .await;
+    let deliveries = site.delivered(1).await;
+    let raw = String::from_utf8(deliveries[0].raw.to_vec()).unwrap();
+    let trace = raw
+        .strip_suffix(&message)
+        .expect("the message is untouched");
+    assert!(
+        trace.starts_with("Received: from test ([127.0.0.1])\r\n\tby relay.test with ESMTP id ")
+    );
+    assert!(
+        trace.ends_with(&format!("\r\nX-Gateway-Id: {id}\r\n")),
+        "{trace}"
+    );
+    assert_eq!(deliveries[0].recipients, ["bob@example.org"]);
+
+    let record = site.settled(id).await;
+    assert!(record.parts[0].byte_exact);
+    assert_eq!(record.parts[0].state, State::Accepted);
+    assert_eq!(
+        record.events[0].email_id.as_deref(),
+        Some(&*deliveries[0].email_id)
+    );
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_bcc_only_recipient_gets_it_and_a_header_recipient_without_rcpt_does_not() {
+    let site = Site::start("").await;
+    let message = "From: ann@example.com\r\nTo: bob@example.org, eve@example.org\r\n\
+                   Cc: carl@example.org\r\nBcc: mallory@example.org\r\n\r\nhello\r\n";
+    let to = ["bob@example.org", "hidden@example.org"];
+    let id = site.send("ann@example.com", &to, message).await;
+    let mut deliveries = site.delivered(2).await;
+    deliveries.sort_by_key(|delivery| delivery.recipients.clone());
+    assert_eq!(deliveries[0].recipients, ["bob@example.org"]);
+    assert_eq!(deliveries[1].recipients, ["hidden@example.org"]);
+    for delivery in &deliveries {
+        let raw = String::from_utf8_lossy(&delivery.raw);
+        assert!(
+            raw.contains("X-Original-To: bob@example.org, eve@example.org\r\n"),
+            "{raw}"
+        );
+        assert!(!raw.contains("mallory"), "{raw}");
+        assert_eq!(
+            raw.contains("hidden@"),
+            delivery.recipients == ["hidden@example.org"],
+            "{raw}"
+        );
+    }
+    assert_eq!(site.settled(id).await.parts.len(), 2);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_mismatch_is_refused_where_the_operator_wants_that() {
+    let site = Site::start("[envelope]\nmismatch = \"refuse\"").await;
+    let mut client = site.client().await;
+    client.say("EHLO test").await.expect("250");
+    let message = "From: ann@example.com\r\nTo: eve@example.org\r\n\r\nhello\r\n";
+    let reply = client
+        .try_send("ann@example.com", &["bob@example.org"], message)
+        .await;
+    let text = reply.expect("550 5.6.0 To/Cc differ from RCPT: ");
+    assert!(text.contains("eve@example.org, bob@example.org"), "{text}");
+    assert!(site.simulator.deliveries().is_empty());
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_without_headers_is_completed() {
+    let site = Site::start("").await;
+    site.send("ups@example.com", &["bob@example.org"], "Battery low\r\n")
+        .await;
+    let deliveries = site.delivered(1).await;
+    let raw = String::from_utf8_lossy(&deliveries[0].raw);
+    for part in [
+        "\r\nDate: ",
+        "\r\nMessage-ID: <",
+        "\r\nFrom: ups@example.com\r\n",
+        "\r\nTo: bob@example.org\r\n",
+    ] {
+        assert!(raw.contains(part), "{part:?} in {raw}");
+    }
+    assert!(raw.ends_with("\r\n\r\nBattery low\r\n"), "{raw}");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_big_message_streams_through_unchanged() {
+    let site = Site::start("").await;
+    let line = "0123456789abcdef".repeat(4) + "\r\n";
+    let body = line.repeat(5_000_000 / line.len());
+    let message = format!("From: a@example.com\r\nTo: b@example.org\r\n\r\n{body}");
+    site.send("a@example.com", &["b@example.org"], &message)
+        .await;
+    let deliveries = site.delivered(1).await;
+    assert!(deliveries[0].raw.ends_with(message.as_bytes()));
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused_with_limit_and_size() {
+    let site = Site::start("[listeners.lan]\nmax_message_size = 2000").await;
+    let mut client = site.client().await;
+    let greeted = client.say("EHLO test").await.expect("250");
+    assert!(greeted.contains("SIZE 2000\r\n"));
+    let body = "x\r\n".repeat(1000);
+    let message = format!("From: a@example.com\r\nTo: b@example.org\r\n\r\n{body}");
+    let reply = client
+        .try_send("a@example.com", &["b@example.org"], &message)
+        .await;
+    reply.expect("552 5.3.4 message too big: limit 2000, size 3042 octets");
+    client
+        .send("a@example.com", &["b@example.org"], "Subject: x\r\n\r\n")
+        .await;
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_sender_that_the_provider_refuses_bounces_with_its_words() {
+    let site = Site::start("").await;
+    let message = "From: a@unverified.example\r\nTo: b@example.org\r\n\r\nx\r\n";
+    let id = site
+        .send("a@unverified.example", &["b@example.org"], message)
+        .await;
+    let record = site.settled(id).await;
+    assert_eq!(record.parts[0].state, State::Bounced);
+    let diagnostic = record.events[0].diagnostic.as_deref().unwrap();
+    assert!(
+        diagnostic.contains("From header sender domain not verified"),
+        "{diagnostic}"
+    );
+    site.stop().await;
+}

@@ -1,0 +1,190 @@
+//! Promise 3: the provider's trouble is never the device's. Promise 7: no blind repeats. Promise 8: a
+//! refused key stops the account, not the mail.
+
+use smtp2go_gateway::app::Gateway;
+use smtp2go_gateway::spool::{MessageRecord, State};
+
+use crate::support::api::{ACCEPTED, Act, Api};
+use crate::support::client::Client;
+use crate::support::eventually;
+use crate::support::site::{KEY, Site, config};
+
+const MESSAGE: &str = "From: a@example.com\r\nTo: b@example.org\r\n\r\nx\r\n";
+
+/// Sends one message through a gateway in front of `api`, waits until it fits.
+async fn through(
+    api: &Api,
+    settings: &str,
+    fits: impl Fn(&MessageRecord) -> bool,
+) -> MessageRecord {
+    through_with(api, settings, MESSAGE, fits).await
+}
+
+async fn through_with(
+    api: &Api,
+    settings: &str,
+    message: &str,
+    fits: impl Fn(&MessageRecord) -> bool,
+) -> MessageRecord {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path(), &api.url(), settings);
+    let gateway = Gateway::start(&config).await.unwrap();
+    let mut client = Client::connect(gateway.smtp()["lan"][0]).await;
+    client.say("EHLO test").await.expect("250");
+    let id = client
+        .send("a@example.com", &["b@example.org"], message)
+        .await;
+    client.say("QUIT").await.expect("221");
+    let spool = gateway.spool();
+    let record = eventually("the message's state", async || {
+        spool.show(id).await.unwrap().filter(|record| fits(record))
+    })
+    .await;
+    gateway.stop().await;
+    record
+}
+
+fn events(record: &MessageRecord) -> Vec<&str> {
+    record
+        .events
+        .iter()
+        .map(|event| event.event.as_str())
+        .collect()
+}
+
+fn is_settled(record: &MessageRecord) -> bool {
+    record.settled_at.is_some()
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_is_tried_until_it_is_up() {
+    let api = Api::start(&[
+        Act::Answer("503 Service Unavailable", "<html>busy</html>"),
+        Act::Answer("503 Service Unavailable", ""),
+        ACCEPTED,
+    ])
+    .await;
+    let record = through(&api, "", is_settled).await;
+    assert_eq!(events(&record), ["deferred", "deferred", "accepted"]);
+    assert!(!record.parts[0].possibly_duplicate);
+    assert_eq!(record.parts[0].attempts, 3);
+}
+
+#[tokio::test]
+async fn a_request_that_broke_off_is_repeated_without_doubt() {
+    let api = Api::start(&[Act::CutDuring, ACCEPTED]).await;
+    // More than any socket buffer holds, so that the end can't have left.
+    let message = format!("{MESSAGE}{}", "x\r\n".repeat(7_000_000));
+    let record = through_with(&api, "", &message, is_settled).await;
+    assert_eq!(events(&record), ["deferred", "accepted"]);
+    assert!(!record.parts[0].possibly_duplicate);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_a_doubt_and_its_repeat_is_marked() {
+    let api = Api::start(&[Act::CutAfter, ACCEPTED]).await;
+    let record = through(&api, "", is_settled).await;
+    assert_eq!(events(&record), ["unknown", "accepted"]);
+    assert!(record.parts[0].possibly_duplicate);
+    let (first, second) = (&record.events[0], &record.events[1]);
+    let waited = second.started_at.unwrap().since(first.at).as_millis();
+    assert!(
+        waited >= 190,
+        "repeated after {waited} ms, confirm_after is 200 ms"
+    );
+}
+
+#[tokio::test]
+async fn silence_and_server_errors_are_doubts_too() {
+    let api = Api::start(&[
+        Act::Silence,
+        Act::Answer("500 Oops", "{}"),
+        Act::Answer("200 OK", "{\"data\":{}}"),
+        Act::Answer("200 OK", "not json"),
+        Act::Answer("200 OK", ""),
+        ACCEPTED,
+    ])
+    .await;
+    let settings = "[forward]\nanswer_timeout = \"300ms\"\nconfirm_after = \"20ms\"";
+    let record = through(&api, settings, is_settled).await;
+    let unknown = ["unknown"; 5];
+    assert_eq!(events(&record), [&unknown[..], &["accepted"]].concat());
+}
+
+#[tokio::test]
+async fn a_doubt_can_be_left_to_the_operator() {
+    let api = Api::start(&[Act::CutAfter, ACCEPTED]).await;
+    let settings = "[forward]\nunknown = \"hold\"\nconfirm_after = \"20ms\"";
+    let record = through(&api, settings, |record| {
+        record.parts[0].state == State::Held
+    })
+    .await;
+    assert_eq!(events(&record), ["unknown", "held"]);
+    assert_eq!(api.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_old_bounces_with_the_last_diagnostic() {
+    let api = Api::start(&[Act::Answer("503 Service Unavailable", "")]).await;
+    let record = through(&api, "[forward]\ngive_up_after = \"1s\"", is_settled).await;
+    assert_eq!(record.parts[0].state, State::Bounced);
+    let last = record.events.last().unwrap().diagnostic.clone().unwrap();
+    assert!(
+        last.contains("gave up after 1s: the provider answered 503"),
+        "{last}"
+    );
+}
+
+#[tokio::test]
+async fn a_refused_key_halts_the_account_nothing_bounces_and_it_resumes_by_itself() {
+    let site = Site::start("[forward]\ngive_up_after = \"1s\"").await;
+    site.simulator
+        .change_account(|account| account.api_keys.clear());
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(
+            site.send("a@example.com", &["b@example.org"], MESSAGE)
+                .await,
+        );
+    }
+    let record = site
+        .record_when(ids[0], |record| {
+            let age = record
+                .events
+                .last()
+                .map(|event| event.at.since(record.row.received_at));
+            age.is_some_and(|age| age.as_millis() > 1200)
+        })
+        .await;
+    assert_eq!(
+        record.parts[0].state,
+        State::Queued,
+        "it outlived give_up_after"
+    );
+    assert!(events(&record).iter().all(|event| *event == "deferred"));
+    site.simulator
+        .change_account(|account| account.api_keys.push(KEY.to_owned()));
+    for id in ids {
+        assert_eq!(site.settled(id).await.parts[0].state, State::Accepted);
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_without_a_provider_accepts_mail() {
+    let directory = tempfile::tempdir().unwrap();
+    // Nobody listens on port 1 of this machine's loopback.
+    let config = config(directory.path(), "http://127.0.0.1:1/v3", "");
+    let gateway = Gateway::start(&config).await.unwrap();
+    let mut client = Client::connect(gateway.smtp()["lan"][0]).await;
+    client.say("EHLO test").await.expect("250");
+    for _ in 0..20 {
+        client
+            .send("a@example.com", &["b@example.org"], MESSAGE)
+            .await;
+    }
+    drop(client);
+    let counts = gateway.spool().counts();
+    assert_eq!(counts.of(State::Queued) + counts.of(State::InFlight), 20);
+    gateway.stop().await;
+}

@@ -1,0 +1,432 @@
+//! One contract, every store; and what only a store on disk has to promise.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use smtp2go_gateway::clock::{Clock, Timestamp};
+use smtp2go_gateway::mail::{
+    Diagnostic, Dispatch, Envelope, Mailbox, Recipients, ReversePath, SpoolId,
+};
+use smtp2go_gateway::spool::{
+    Content, LeaseRequest, Leased, MemoryStore, Origin, Spool, SpoolError, SpoolSettings,
+    SqliteStore, State, Store, Submission, Transition,
+};
+
+const SETTINGS: SpoolSettings = SpoolSettings {
+    lease_ttl: Duration::from_secs(3600),
+    confirm_after: Duration::from_secs(90),
+    batch_max: 256,
+};
+
+fn spool(store: impl Store + 'static) -> Spool {
+    Spool::start(Box::new(store), SETTINGS, Clock).unwrap()
+}
+
+fn sqlite(directory: &Path) -> SqliteStore {
+    SqliteStore::open(&directory.join("spool.db")).unwrap()
+}
+
+/// Runs a contract on every store.
+macro_rules! contract {
+    ($($name:ident)*) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::spool(super::MemoryStore::default())).await;
+            })*
+        }
+        mod embedded {
+            $(#[tokio::test]
+            async fn $name() {
+                let directory = tempfile::tempdir().unwrap();
+                super::$name(super::spool(super::sqlite(directory.path()))).await;
+            })*
+        }
+    };
+}
+
+contract! {
+    a_committed_message_is_due_at_once_and_comes_back_as_it_was
+    a_long_body_comes_back_in_chunks
+    a_dropped_draft_leaves_nothing
+    a_leased_dispatch_is_not_leased_again
+    a_released_lease_can_be_taken_again
+    an_attempt_goes_through_the_states_of_the_table
+    a_doubt_is_due_again_at_its_time_and_marked_when_repeated
+    a_held_dispatch_is_never_due
+    dispatches_are_settled_one_by_one
+    accounts_do_not_see_each_other
+    settled_messages_are_listed_on_request_and_forgotten_later
+    many_commits_at_once_all_stand
+}
+
+fn mailbox(text: &str) -> Mailbox {
+    text.parse().unwrap()
+}
+
+fn submission(account: &str, recipients: &[&str]) -> Submission {
+    let now = Clock.wall();
+    let all: Vec<Mailbox> = recipients.iter().map(|text| mailbox(text)).collect();
+    Submission {
+        id: SpoolId::new(now.0),
+        received_at: now,
+        account: account.to_owned(),
+        device: Some("printer".to_owned()),
+        origin: Origin {
+            listener: "lan".to_owned(),
+            peer: "192.0.2.7".parse().unwrap(),
+            helo: Some("printer".to_owned()),
+            protocol: "ESMTP".to_owned(),
+            tls: None,
+            basis: "trust".to_owned(),
+            session: "00000001".to_owned(),
+            accepted_with: Vec::new(),
+        },
+        envelope: Envelope {
+            reverse_path: ReversePath::Mailbox(mailbox("a@site.test")),
+            recipients: Recipients::new(all.clone()).unwrap(),
+        },
+        prefix: Bytes::from_static(b"X-Gateway-Id: 1\r\n"),
+        head: Bytes::from_static(b"Subject: x\r\n"),
+        size: 20,
+        dispatches: all
+            .into_iter()
+            .map(|recipient| Dispatch {
+                recipients: vec![recipient],
+                edits: Vec::new(),
+            })
+            .collect(),
+    }
+}
+
+async fn store(spool: &Spool, submission: Submission, body: &[u8]) -> SpoolId {
+    let id = submission.id;
+    let mut draft = spool.draft();
+    for piece in body.chunks(10_000) {
+        draft.write(Bytes::copy_from_slice(piece)).await.unwrap();
+    }
+    draft.commit(submission).await.unwrap();
+    id
+}
+
+async fn lease(spool: &Spool, limit: usize) -> Vec<Leased> {
+    lease_of(spool, "default", limit).await
+}
+
+async fn lease_of(spool: &Spool, account: &str, limit: usize) -> Vec<Leased> {
+    let account = account.to_owned();
+    spool
+        .lease(LeaseRequest { account, limit })
+        .await
+        .unwrap()
+        .0
+}
+
+async fn body_of(spool: &Spool, leased: &Leased) -> Vec<u8> {
+    match &leased.content {
+        Content::Inline(body) => body.to_vec(),
+        Content::Chunked { octets, chunks } => {
+            let mut body = Vec::new();
+            for sequence in 0..*chunks {
+                body.extend_from_slice(&spool.chunk(leased, sequence).await.unwrap());
+            }
+            assert_eq!(body.len() as u64, *octets);
+            body
+        }
+    }
+}
+
+fn why() -> Diagnostic {
+    Diagnostic::new("because")
+}
+
+fn accepted() -> Transition {
+    Transition::Accepted {
+        email_id: "e1".to_owned(),
+        request_id: "r1".to_owned(),
+    }
+}
+
+/// Attempts the leased dispatch.
+async fn attempt(spool: &Spool, leased: &Leased, transition: Transition) {
+    let attempt = leased.attempt(Clock.wall());
+    spool.begin_attempt(attempt).await.unwrap();
+    spool.settle(attempt, transition).await.unwrap();
+}
+
+async fn a_committed_message_is_due_at_once_and_comes_back_as_it_was(spool: Spool) {
+    let id = store(&spool, submission("default", &["b@site.test"]), b"body").await;
+    let leased = lease(&spool, 10).await;
+    assert_eq!(leased.len(), 1);
+    assert_eq!(leased[0].id.spool_id, id);
+    assert_eq!(&leased[0].prefix[..], b"X-Gateway-Id: 1\r\n");
+    assert_eq!(&leased[0].head[..], b"Subject: x\r\n");
+    assert_eq!(body_of(&spool, &leased[0]).await, b"body");
+    assert_eq!(leased[0].dispatch.recipients, [mailbox("b@site.test")]);
+    assert!(!leased[0].in_doubt && leased[0].attempts == 0);
+    assert_eq!(spool.counts().of(State::Queued), 1);
+}
+
+async fn a_long_body_comes_back_in_chunks(spool: Spool) {
+    let body: Vec<u8> = (0..500_000u32).map(|n| (n % 251) as u8).collect();
+    for length in [0, 1, 65_535, 65_536, 65_537, 131_072, 500_000] {
+        store(
+            &spool,
+            submission("default", &["b@site.test"]),
+            &body[..length],
+        )
+        .await;
+        let leased = lease(&spool, 1).await;
+        assert_eq!(
+            body_of(&spool, &leased[0]).await,
+            &body[..length],
+            "{length}"
+        );
+    }
+}
+
+async fn a_dropped_draft_leaves_nothing(spool: Spool) {
+    let mut draft = spool.draft();
+    draft.write(Bytes::from(vec![b'x'; 300_000])).await.unwrap();
+    drop(draft);
+    spool.probe().await.unwrap();
+    assert!(lease(&spool, 10).await.is_empty());
+    assert!(spool.list(true, None, 10).await.unwrap().is_empty());
+}
+
+async fn a_leased_dispatch_is_not_leased_again(spool: Spool) {
+    for _ in 0..5 {
+        store(&spool, submission("default", &["b@site.test"]), b"x").await;
+    }
+    let first = lease(&spool, 3).await;
+    let second = lease(&spool, 3).await;
+    assert_eq!((first.len(), second.len()), (3, 2));
+    assert!(lease(&spool, 3).await.is_empty());
+}
+
+async fn a_released_lease_can_be_taken_again(spool: Spool) {
+    store(&spool, submission("default", &["b@site.test"]), b"x").await;
+    let leased = lease(&spool, 1).await;
+    spool.release(&leased[0]).await;
+    assert_eq!(lease(&spool, 1).await.len(), 1);
+}
+
+async fn an_attempt_goes_through_the_states_of_the_table(spool: Spool) {
+    let id = store(&spool, submission("default", &["b@site.test"]), b"x").await;
+    let leased = lease(&spool, 1).await;
+    let first = leased[0].attempt(Clock.wall());
+    let early = spool.settle(first, accepted()).await;
+    assert!(
+        matches!(early, Err(SpoolError::Stale)),
+        "nothing was sent yet"
+    );
+    spool.begin_attempt(first).await.unwrap();
+    assert!(matches!(
+        spool.begin_attempt(first).await,
+        Err(SpoolError::Stale)
+    ));
+    assert_eq!(spool.counts().of(State::InFlight), 1);
+
+    let until = Clock.wall().after(Duration::from_secs(60));
+    spool
+        .settle(first, Transition::Waiting(until, why()))
+        .await
+        .unwrap();
+    assert!(lease(&spool, 1).await.is_empty(), "not before its time");
+    let request = LeaseRequest {
+        account: "default".to_owned(),
+        limit: 1,
+    };
+    assert_eq!(spool.lease(request).await.unwrap().1, Some(until));
+
+    let record = spool.show(id).await.unwrap().unwrap();
+    assert_eq!(record.parts[0].state, State::Queued);
+    assert_eq!(record.parts[0].due_at, Some(until));
+    assert_eq!(record.events[0].event, "deferred");
+    assert_eq!(record.events[0].diagnostic.as_deref(), Some("because"));
+}
+
+async fn a_doubt_is_due_again_at_its_time_and_marked_when_repeated(spool: Spool) {
+    let id = store(&spool, submission("default", &["b@site.test"]), b"x").await;
+    let leased = lease(&spool, 1).await;
+    attempt(&spool, &leased[0], Transition::InDoubt(Clock.wall(), why())).await;
+    let again = lease(&spool, 1).await;
+    assert!(again[0].in_doubt);
+    attempt(&spool, &again[0], accepted()).await;
+    let record = spool.show(id).await.unwrap().unwrap();
+    assert!(record.parts[0].possibly_duplicate);
+    assert_eq!(record.parts[0].attempts, 2);
+    assert!(record.settled_at.is_some());
+}
+
+async fn a_held_dispatch_is_never_due(spool: Spool) {
+    let id = store(&spool, submission("default", &["b@site.test"]), b"x").await;
+    let leased = lease(&spool, 1).await;
+    spool.hold(&leased[0], why()).await.unwrap();
+    assert!(lease(&spool, 1).await.is_empty());
+    let record = spool.show(id).await.unwrap().unwrap();
+    assert_eq!(record.parts[0].state, State::Held);
+    assert_eq!(record.settled_at, None);
+    assert_eq!(spool.counts().of(State::Held), 1);
+}
+
+async fn dispatches_are_settled_one_by_one(spool: Spool) {
+    let to = ["b@site.test", "c@site.test"];
+    let id = store(&spool, submission("default", &to), b"x").await;
+    let leased = lease(&spool, 2).await;
+    attempt(&spool, &leased[0], Transition::Bounced(why())).await;
+    let record = spool.show(id).await.unwrap().unwrap();
+    assert_eq!((record.row.unsettled, record.settled_at), (1, None));
+    assert_eq!(
+        body_of(&spool, &leased[1]).await,
+        b"x",
+        "the content stays for the other"
+    );
+    attempt(&spool, &leased[1], accepted()).await;
+    let record = spool.show(id).await.unwrap().unwrap();
+    assert!(record.row.unsettled == 0 && record.settled_at.is_some());
+    assert_eq!(record.events.len(), 2);
+    assert_eq!(spool.counts().of(State::Queued), 0);
+    assert_eq!(spool.oldest_unsettled().await.unwrap(), None);
+}
+
+async fn accounts_do_not_see_each_other(spool: Spool) {
+    store(&spool, submission("default", &["b@site.test"]), b"x").await;
+    store(&spool, submission("other", &["b@site.test"]), b"x").await;
+    assert_eq!(lease_of(&spool, "other", 10).await.len(), 1);
+    assert_eq!(lease_of(&spool, "default", 10).await.len(), 1);
+    assert!(lease_of(&spool, "third", 10).await.is_empty());
+}
+
+async fn settled_messages_are_listed_on_request_and_forgotten_later(spool: Spool) {
+    let settled = store(&spool, submission("default", &["b@site.test"]), b"x").await;
+    let leased = lease(&spool, 1).await;
+    attempt(&spool, &leased[0], accepted()).await;
+    let open = store(&spool, submission("default", &["b@site.test"]), b"x").await;
+
+    let ids = |rows: Vec<smtp2go_gateway::spool::QueueRow>| -> Vec<SpoolId> {
+        rows.into_iter().map(|row| row.id).collect()
+    };
+    assert_eq!(ids(spool.list(false, None, 10).await.unwrap()), [open]);
+    assert_eq!(
+        ids(spool.list(true, None, 10).await.unwrap()),
+        [open, settled]
+    );
+    assert_eq!(
+        ids(spool.list(true, Some(open), 10).await.unwrap()),
+        [settled]
+    );
+    assert_eq!(ids(spool.list(true, None, 1).await.unwrap()), [open]);
+
+    assert_eq!(spool.forget_settled(Timestamp(0)).await.unwrap(), 0);
+    let later = Clock.wall().after(Duration::from_secs(1));
+    assert_eq!(spool.forget_settled(later).await.unwrap(), 1);
+    assert_eq!(ids(spool.list(true, None, 10).await.unwrap()), [open]);
+    assert_eq!(spool.show(settled).await.unwrap(), None);
+}
+
+async fn many_commits_at_once_all_stand(spool: Spool) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let spool = spool.clone();
+        tasks.spawn(
+            async move { store(&spool, submission("default", &["b@site.test"]), b"x").await },
+        );
+    }
+    let ids: std::collections::HashSet<SpoolId> = tasks.join_all().await.into_iter().collect();
+    assert_eq!(ids.len(), 200);
+    let leased: std::collections::HashSet<SpoolId> = lease(&spool, 1000)
+        .await
+        .iter()
+        .map(|leased| leased.id.spool_id)
+        .collect();
+    assert_eq!(leased, ids);
+}
+
+#[tokio::test]
+async fn a_restart_finds_everything_and_turns_attempts_into_doubts() {
+    let directory = tempfile::tempdir().unwrap();
+    let before = spool(sqlite(directory.path()));
+    let to = ["b@site.test"];
+    let flying = store(&before, submission("default", &to), &[b'x'; 200_000]).await;
+    let leased = lease(&before, 1).await;
+    let attempt = leased[0].attempt(Clock.wall());
+    before.begin_attempt(attempt).await.unwrap();
+    let waiting = store(&before, submission("default", &to), b"y").await;
+    // Leased, but nothing sent: as if it had never been leased.
+    assert_eq!(lease(&before, 1).await.len(), 1);
+    let mut draft = before.draft();
+    draft.write(Bytes::from(vec![b'z'; 200_000])).await.unwrap();
+
+    // What a crash leaves: the files as they are, nobody to clean up.
+    let crashed = tempfile::tempdir().unwrap();
+    for name in ["spool.db", "spool.db-wal"] {
+        std::fs::copy(directory.path().join(name), crashed.path().join(name)).unwrap();
+    }
+    let spool = spool(sqlite(crashed.path()));
+    assert_eq!(spool.counts().of(State::InDoubt), 1);
+    let leased = lease(&spool, 10).await;
+    assert_eq!(leased.len(), 1, "a doubt is not due at once");
+    assert_eq!(leased[0].id.spool_id, waiting);
+    let record = spool.show(flying).await.unwrap().unwrap();
+    assert_eq!(record.parts[0].state, State::InDoubt);
+    assert_eq!(record.events[0].event, "interrupted");
+    assert_eq!(
+        spool.list(true, None, 10).await.unwrap().len(),
+        2,
+        "the draft is gone"
+    );
+}
+
+#[tokio::test]
+async fn a_second_process_is_told_that_the_spool_is_in_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let _first = sqlite(directory.path());
+    let second = SqliteStore::open(&directory.path().join("spool.db"));
+    assert!(matches!(second, Err(SpoolError::InUse)));
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool.db");
+    let foreign = directory.path().join("foreign.db");
+    rusqlite::Connection::open(&foreign)
+        .unwrap()
+        .execute_batch("CREATE TABLE their_own (x); INSERT INTO their_own VALUES (1)")
+        .unwrap();
+    let foreign = std::fs::read(foreign).unwrap();
+    let ours = {
+        drop(sqlite(directory.path()));
+        std::fs::read(&path).unwrap()
+    };
+    let mut newer = ours.clone();
+    // user_version, big-endian, at octet 60 of the file.
+    newer[60..64].copy_from_slice(&99u32.to_be_bytes());
+    let mut damaged = ours.clone();
+    damaged[8192..].fill(0xa5);
+    let truncated = ours[..ours.len() / 2].to_vec();
+    for (octets, expected) in [
+        (&b"not a database at all, but a text"[..], "Foreign"),
+        (&b"short"[..], "Foreign"),
+        (&foreign, "Foreign"),
+        (&newer, "Newer { found: 99, known: 1 }"),
+        (&damaged, "Damaged"),
+        (&truncated, "Damaged"),
+    ] {
+        std::fs::write(&path, octets).unwrap();
+        let refused = match SqliteStore::open(&path) {
+            Ok(_) => panic!("opened, expected {expected}"),
+            Err(error) => format!("{error:?}"),
+        };
+        assert!(
+            refused.starts_with(expected),
+            "{refused}, expected {expected}"
+        );
+        assert!(
+            std::fs::read(&path).unwrap() == octets,
+            "{expected}: the file was changed"
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! Promise 5: never an open relay by accident. Promise 4: no leniency widens who may send.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use smtp2go_gateway::auth::GeneratedCredential;
+
+use crate::support::client::Client;
+use crate::support::site::Site;
+
+fn plain(user: &str, password: &str) -> String {
+    format!(
+        "AUTH PLAIN {}",
+        STANDARD.encode(format!("\0{user}\0{password}"))
+    )
+}
+
+async fn greeted(site: &Site, listener: &str) -> Client {
+    let mut client = Client::connect(site.smtp(listener)).await;
+    client.say("EHLO test").await.expect("250");
+    client
+}
+
+const DEVICES: &str = r#"
+[listeners.lan]
+trust = []
+[devices.scanner]
+username = "scanner1"
+password = "secret12"
+allowed_senders = ["scan@example.com", "example.org"]
+[devices.elsewhere]
+username = "elsewhere"
+password = "secret34"
+networks = ["192.0.2.0/24"]
+[devices.always]
+username = "always1"
+password = "secret56"
+from_override = "always"
+from_address = "fixed@example.com"
+[devices.sometimes]
+username = "sometimes1"
+password = "secret78"
+allowed_senders = ["example.org"]
+from_override = "if_not_allowed"
+from_address = "fixed@example.org"
+"#;
+
+#[tokio::test]
+async fn a_stranger_may_not_submit() {
+    let site = Site::start(DEVICES).await;
+    let mut client = greeted(&site, "lan").await;
+    client
+        .say("MAIL FROM:<scan@example.com>")
+        .await
+        .expect("530 5.7.0");
+    client.say("RCPT TO:<b@example.org>").await.expect("503");
+    client.say("DATA").await.expect("503");
+    client.say("AUTH PLAIN AAA=").await.expect("535 5.7.8");
+    client
+        .say(&plain("scanner1", "wrong"))
+        .await
+        .expect("535 5.7.8");
+    client.say(&plain("scanner1", "")).await.expect("535 5.7.8");
+    client
+        .say(&plain("nobody", "secret12"))
+        .await
+        .expect("535 5.7.8");
+    client
+        .say("MAIL FROM:<scan@example.com>")
+        .await
+        .expect("530 5.7.0");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_may_send_as_its_allowed_senders_in_envelope_and_header() {
+    let site = Site::start(DEVICES).await;
+    let mut client = greeted(&site, "lan").await;
+    client
+        .say(&plain("scanner1", "secret12"))
+        .await
+        .expect("235");
+    client
+        .say("MAIL FROM:<boss@example.com>")
+        .await
+        .expect("550 5.7.1 sender boss@example.com not allowed");
+    let to = ["b@example.org"];
+    for (from, message, reply) in [
+        ("Scan@Example.com", "From: scan@example.com\r\n\r\n", "250"),
+        ("any@example.org", "From: other@example.org\r\n\r\n", "250"),
+        (
+            "scan@example.com",
+            "From: boss@example.com\r\n\r\n",
+            "550 5.7.1 header From boss@",
+        ),
+        (
+            "scan@example.com",
+            "From: scan@example.com\r\nSender: boss@example.com\r\n\r\n",
+            "550 5.7.1",
+        ),
+        (
+            "scan@example.com",
+            "From: scan@example.com\r\nFrom: boss@example.com\r\n\r\n",
+            "550 5.6.0",
+        ),
+        (
+            "scan@example.com",
+            "From: boss@example.com <scan@example.com>\r\n\r\n",
+            "550 5.6.0",
+        ),
+        (
+            "scan@example.com",
+            "From: scan@sub.example.org\r\n\r\n",
+            "550 5.7.1",
+        ),
+        ("", "From: scan@example.com\r\n\r\n", "250"),
+        ("", "From: boss@example.com\r\n\r\n", "550 5.7.1"),
+        ("", "Subject: x\r\n\r\n", "550 5.6.0"),
+    ] {
+        client.try_send(from, &to, message).await.expect(reply);
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_credential_is_good_only_from_its_networks() {
+    let site = Site::start(DEVICES).await;
+    let mut client = greeted(&site, "lan").await;
+    client
+        .say(&plain("elsewhere", "secret34"))
+        .await
+        .expect("535 5.7.8");
+    client.say("MAIL FROM:<a@example.com>").await.expect("530");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn an_override_replaces_envelope_from_and_sender_together() {
+    let site = Site::start(DEVICES).await;
+    let mut client = greeted(&site, "lan").await;
+    client
+        .say(&plain("always1", "secret56"))
+        .await
+        .expect("235");
+    let message = "From: dev7@lan.test\r\nSender: dev7@lan.test\r\nTo: b@example.org\r\n\r\nx\r\n";
+    let id = client
+        .send("dev7@lan.test", &["b@example.org"], message)
+        .await;
+    let record = site.settled(id).await;
+    assert_eq!(record.row.reverse_path, "fixed@example.com");
+    assert_eq!(record.origin.accepted_with, ["from_override"]);
+    let raw = String::from_utf8(site.delivered(1).await[0].raw.to_vec()).unwrap();
+    assert!(raw.contains("\r\nFrom: fixed@example.com\r\nReply-To: dev7@lan.test\r\nX-Original-From: dev7@lan.test\r\nX-Original-Sender: "), "{raw}");
+
+    let mut client = greeted(&site, "lan").await;
+    client
+        .say(&plain("sometimes1", "secret78"))
+        .await
+        .expect("235");
+    let allowed = "From: dev@example.org\r\nTo: b@example.org\r\n\r\nx\r\n";
+    let kept = client
+        .send("dev@example.org", &["b@example.org"], allowed)
+        .await;
+    assert_eq!(site.settled(kept).await.row.reverse_path, "dev@example.org");
+    let foreign = "From: dev@lan.test\r\nTo: b@example.org\r\n\r\nx\r\n";
+    let replaced = client
+        .send("dev@example.org", &["b@example.org"], foreign)
+        .await;
+    assert_eq!(
+        site.settled(replaced).await.row.reverse_path,
+        "fixed@example.org"
+    );
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_alone_can_identify_a_device_and_the_narrowest_network_wins() {
+    let site = Site::start(
+        r#"
+[listeners.lan]
+trust = ["127.0.0.0/8"]
+[devices.wide]
+networks = ["127.0.0.0/16"]
+[devices.narrow]
+networks = ["127.0.0.1"]
+allowed_senders = ["cam@example.com"]
+"#,
+    )
+    .await;
+    let mut client = greeted(&site, "lan").await;
+    client
+        .say("MAIL FROM:<x@example.com>")
+        .await
+        .expect("550 5.7.1");
+    let message = "From: cam@example.com\r\nTo: b@example.org\r\n\r\n";
+    let id = client
+        .send("cam@example.com", &["b@example.org"], message)
+        .await;
+    let record = site.settled(id).await;
+    assert_eq!(record.row.device.as_deref(), Some("narrow"));
+    assert_eq!(record.origin.basis, "address");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn blank_credentials_grant_what_the_address_grants_and_no_more() {
+    let site = Site::start("[devices.other]\nusername = \"other1\"\npassword = \"secret12\"").await;
+    let mut client = greeted(&site, "lan").await;
+    client.say("AUTH PLAIN AAA=").await.expect("235");
+    let id = client
+        .send(
+            "a@example.com",
+            &["b@example.org"],
+            "From: a@example.com\r\n\r\n",
+        )
+        .await;
+    let record = site.settled(id).await;
+    assert_eq!((record.row.device, &*record.origin.basis), (None, "trust"));
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_generated_password_signs_in() {
+    let made = GeneratedCredential::new("ricoh2").unwrap();
+    let settings = format!(
+        "[listeners.lan]\ntrust = []\n[devices.ricoh]\nusername = \"ricoh2\"\npassword_hash = \"{}\"",
+        made.hash
+    );
+    let site = Site::start(&settings).await;
+    for _ in 0..3 {
+        let mut client = greeted(&site, "lan").await;
+        client
+            .say(&plain("ricoh2", made.password.expose()))
+            .await
+            .expect("235");
+        client.say("MAIL FROM:<a@example.com>").await.expect("250");
+    }
+    let mut client = greeted(&site, "lan").await;
+    client.say(&plain("ricoh2", "wrong")).await.expect("535");
+    client.say(&plain("nobody", "wrong")).await.expect("535");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_password_in_clear_is_taken_only_where_that_is_allowed() {
+    let site = Site::start(
+        "[listeners.lan]\nclear_auth = []\ntrust = []\n\
+         [devices.cam]\nusername = \"camera1\"\npassword = \"secret12\"",
+    )
+    .await;
+    let mut client = Client::connect(site.smtp("lan")).await;
+    let greeted = client.say("EHLO test").await.expect("250");
+    assert!(
+        greeted.contains("STARTTLS") && !greeted.contains("AUTH"),
+        "{greeted}"
+    );
+    client
+        .say(&plain("camera1", "secret12"))
+        .await
+        .expect("538 5.7.11");
+    site.stop().await;
+}
