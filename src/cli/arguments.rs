@@ -12,9 +12,6 @@ use crate::mail::SpoolId;
 #[derive(Debug, Parser)]
 #[command(name = "smtp2go-gateway", version, max_term_width = 100)]
 pub(super) struct Arguments {
-    /// Settings file; without it the environment (S2G__…, SMTP2GO_API_KEY) and the defaults apply
-    #[arg(long, global = true, value_name = "FILE", env = "S2G_CONFIG")]
-    pub(super) config: Option<PathBuf>,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -22,13 +19,13 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the gateway until SIGTERM or Ctrl-C
-    Run,
+    Run(ConfigOption),
     /// Try it: gateway and simulated provider on this machine, with a sample scan
     Demo(DemoOptions),
     /// Run the simulated provider alone
     Simulator(SimulatorOptions),
     /// Check the settings and print what is in force, secrets masked
-    Check,
+    Check(ConfigOption),
     /// Look at the messages that are stored
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -39,6 +36,13 @@ pub(super) enum Command {
     Device(DeviceCommand),
     /// Ask the running gateway whether it accepts mail; exits 0 if so
     Health(RemoteOptions),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ConfigOption {
+    /// Settings file; below it are the defaults, above it the environment (S2G__…, SMTP2GO_API_KEY)
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -113,6 +117,8 @@ pub(super) struct MessageOptions {
 
 #[derive(Args, Debug)]
 pub(super) struct RemoteOptions {
+    #[command(flatten)]
+    pub(super) config: ConfigOption,
     /// Admin address of the gateway [default: admin.bind of the settings]
     #[arg(long, value_name = "ADDR")]
     pub(super) admin: Option<SocketAddr>,

@@ -49,16 +49,15 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(arguments: Arguments) -> Result<(), Failure> {
-    let config = arguments.config;
     match arguments.command {
-        Command::Run => run::run(config).await,
+        Command::Run(options) => run::run(options.config).await,
         Command::Demo(options) => demo::demo(options).await,
         Command::Simulator(options) => run::simulator(options).await,
-        Command::Check => run::check(config),
-        Command::Health(options) => remote::health(config, options.admin).await,
-        Command::Queue(QueueCommand::List(options)) => queue::list(config, options).await,
-        Command::Queue(QueueCommand::Show(options)) => queue::show(config, options).await,
-        Command::Trace(options) => queue::trace(config, options).await,
+        Command::Check(options) => run::check(options.config),
+        Command::Health(options) => remote::health(options).await,
+        Command::Queue(QueueCommand::List(options)) => queue::list(options).await,
+        Command::Queue(QueueCommand::Show(options)) => queue::show(options).await,
+        Command::Trace(options) => queue::trace(options).await,
         Command::Device(DeviceCommand::Password(options)) => device::password(options),
     }
 }

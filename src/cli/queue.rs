@@ -1,18 +1,17 @@
 //! `queue` and `trace`: what is stored, and what happened to it.
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
+use crate::mail::SpoolId;
 use crate::spool::{MessageRecord, QueueRow};
 
-use super::arguments::{ListOptions, MessageOptions};
+use super::arguments::{ListOptions, MessageOptions, RemoteOptions};
 use super::failure::Failure;
 use super::remote::Remote;
 use super::show;
 
-pub(super) async fn list(file: Option<PathBuf>, options: ListOptions) -> Result<(), Failure> {
-    let remote = Remote::new(file, options.remote.admin)?;
+pub(super) async fn list(options: ListOptions) -> Result<(), Failure> {
+    let remote = Remote::new(options.remote)?;
     let mut path = format!("/api/queue?all={}&limit={}", options.all, options.limit);
     if let Some(before) = options.before {
         path.push_str(&format!("&before={before}"));
@@ -35,8 +34,8 @@ pub(super) async fn list(file: Option<PathBuf>, options: ListOptions) -> Result<
     Ok(())
 }
 
-pub(super) async fn show(file: Option<PathBuf>, options: MessageOptions) -> Result<(), Failure> {
-    let record = fetch(file, &options).await?;
+pub(super) async fn show(options: MessageOptions) -> Result<(), Failure> {
+    let record = fetch(options.remote, &options.id).await?;
     if options.json {
         return print_json(&record);
     }
@@ -44,8 +43,8 @@ pub(super) async fn show(file: Option<PathBuf>, options: MessageOptions) -> Resu
     Ok(())
 }
 
-pub(super) async fn trace(file: Option<PathBuf>, options: MessageOptions) -> Result<(), Failure> {
-    let record = fetch(file, &options).await?;
+pub(super) async fn trace(options: MessageOptions) -> Result<(), Failure> {
+    let record = fetch(options.remote, &options.id).await?;
     if options.json {
         return print_json(&record);
     }
@@ -53,9 +52,9 @@ pub(super) async fn trace(file: Option<PathBuf>, options: MessageOptions) -> Res
     Ok(())
 }
 
-async fn fetch(file: Option<PathBuf>, options: &MessageOptions) -> Result<MessageRecord, Failure> {
-    let remote = Remote::new(file, options.remote.admin)?;
-    remote.get(&format!("/api/trace/{}", options.id)).await
+async fn fetch(remote: RemoteOptions, id: &SpoolId) -> Result<MessageRecord, Failure> {
+    let remote = Remote::new(remote)?;
+    remote.get(&format!("/api/trace/{id}")).await
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {

@@ -1,7 +1,6 @@
 //! Talks to the admin API of a running gateway.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, StatusCode};
@@ -10,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::config::{AdminConfig, Secret, Settings, Sources};
 use crate::http::{ClientSettings, client};
 
+use super::arguments::RemoteOptions;
 use super::failure::Failure;
 
 /// The running gateway, as the settings describe it.
@@ -20,8 +20,9 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// `admin` overrides the address of the settings.
-    pub(super) fn new(file: Option<PathBuf>, admin: Option<SocketAddr>) -> Result<Self, Failure> {
+    /// `--admin` overrides the address of the settings.
+    pub(super) fn new(options: RemoteOptions) -> Result<Self, Failure> {
+        let file = options.config.config;
         let settings = Settings::load(&Sources::from_process(file))?;
         // Only what is needed to find the gateway: its own mistakes are its own business.
         let config = AdminConfig::resolve(&settings)?;
@@ -32,7 +33,7 @@ impl Remote {
         };
         Ok(Self {
             client: client(&settings).map_err(|error| Failure::of(&error))?,
-            address: connectable(admin.unwrap_or(config.bind)),
+            address: connectable(options.admin.unwrap_or(config.bind)),
             token: config.token,
         })
     }
@@ -84,11 +85,8 @@ impl Remote {
 }
 
 /// `health`: exit code 0 when mail is accepted.
-pub(super) async fn health(
-    file: Option<PathBuf>,
-    admin: Option<SocketAddr>,
-) -> Result<(), Failure> {
-    let remote = Remote::new(file, admin)?;
+pub(super) async fn health(options: RemoteOptions) -> Result<(), Failure> {
+    let remote = Remote::new(options)?;
     let (status, body) = remote.fetch("/readyz").await?;
     let body = String::from_utf8_lossy(&body);
     if status.is_success() {

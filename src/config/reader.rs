@@ -20,11 +20,18 @@ pub(super) struct Mistakes(RefCell<Vec<Mistake>>);
 
 impl Mistakes {
     pub(super) fn add(&self, key: impl Into<String>, value: impl Display, expected: impl Display) {
-        self.0.borrow_mut().push(Mistake {
-            key: key.into(),
-            value: value.to_string(),
-            expected: expected.to_string(),
-        });
+        let key = key.into();
+        let mut mistakes = self.0.borrow_mut();
+        // One mistake a key and value; what follows from it is not worth a second line.
+        let value = value.to_string();
+        let known = |mistake: &Mistake| mistake.key == key && mistake.value == value;
+        if !mistakes.iter().any(known) {
+            mistakes.push(Mistake {
+                key,
+                value,
+                expected: expected.to_string(),
+            });
+        }
     }
 
     pub(super) fn into_vec(self) -> Vec<Mistake> {
@@ -77,6 +84,7 @@ impl<'a> Reader<'a> {
             return;
         }
         let value = match self.table.get(key) {
+            Some(Value::String(text)) if text.is_empty() => "(missing)".to_owned(),
             Some(_) if is_secret(key) => "(hidden)".to_owned(),
             Some(value) => value.to_string(),
             None => "(missing)".to_owned(),
@@ -125,6 +133,11 @@ impl<'a> Reader<'a> {
                 }
             }
         }
+    }
+
+    /// Whether something is written there.
+    pub(super) fn is_written(&self, key: &str) -> bool {
+        self.table.contains_key(key) && !self.is_empty_text(key)
     }
 
     /// A text; `None` where it is missing or empty.

@@ -374,7 +374,7 @@ fn listener(reader: &Reader<'_>) -> ListenerConfig {
         (None, None) => None,
     };
     let bind = reader.list("bind", "an address and port such as \"0.0.0.0:2525\"");
-    if bind.is_empty() {
+    if bind.is_empty() && !reader.is_written("bind") {
         reader.wrong("bind", "an address and port such as \"0.0.0.0:2525\"");
     }
     let second = Duration::from_secs(1);
@@ -428,6 +428,7 @@ fn account(reader: &Reader<'_>) -> AccountConfig {
     let key = reader.secret("api_key", "api_key_file");
     let fits = |key: &Secret<String>| key.expose().bytes().all(|byte| byte.is_ascii_graphic());
     match &key {
+        None if reader.is_written("api_key_file") => {}
         None => reader.wrong(
             "api_key",
             "the provider's API key (or SMTP2GO_API_KEY, or api_key_file)",
@@ -468,7 +469,16 @@ fn device(reader: &Reader<'_>) -> DeviceConfig {
         Some(_) => reader.networks("networks"),
         None => bounded_networks(reader, "networks"),
     };
-    if credential.is_none() && networks.is_empty() {
+    let nothing_written = [
+        "username",
+        "password",
+        "password_file",
+        "password_hash",
+        "networks",
+    ]
+    .iter()
+    .all(|key| !reader.is_written(key));
+    if nothing_written {
         reader.wrong(
             "username",
             "a credential (username and password) and/or networks",
@@ -611,8 +621,7 @@ fn forward(root: &Reader<'_>) -> ForwardConfig {
 
 fn retention(root: &Reader<'_>) -> Duration {
     let reader = root.table("spool");
-    let day = Duration::from_secs(86_400);
-    let retention = reader.duration("retention", Duration::ZERO, 3650 * day);
+    let retention = reader.duration("retention", Duration::ZERO, TEN_YEARS);
     reader.finish();
     retention
 }
@@ -656,6 +665,8 @@ fn admin(root: &Reader<'_>) -> AdminConfig {
         token,
     }
 }
+
+const TEN_YEARS: Duration = Duration::from_secs(10 * 31_557_600);
 
 /// 50 MB of request less JSON and our headers, as octets before base64.
 const MESSAGE_OCTETS_MAX: u64 = 37_400_000;

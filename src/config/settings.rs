@@ -133,7 +133,14 @@ where
         .add_source(source)
         .build()
         .and_then(config::Config::try_deserialize)
-        .map_err(|error| ConfigError::one(name, &error.to_string(), "settings in TOML"))
+        .map_err(|error| {
+            let words = error.to_string();
+            // The library names the source once more, by a path of its own making.
+            let words = words
+                .rsplit_once(" in ")
+                .map_or(&*words, |(words, _)| words);
+            ConfigError::one(name, words.trim_end(), "")
+        })
 }
 
 fn environment(variables: &HashMap<String, String>) -> Result<Map<String, Value>, ConfigError> {
@@ -222,7 +229,7 @@ pub struct Mistake {
     pub key: String,
     /// What was written; hidden for secrets.
     pub value: String,
-    /// What was expected.
+    /// What was expected; empty where the value is an error message that says so.
     pub expected: String,
 }
 
@@ -233,6 +240,9 @@ impl fmt::Display for Mistake {
             value,
             expected,
         } = self;
+        if expected.is_empty() {
+            return write!(f, "{key}: {value}");
+        }
         write!(f, "{key} = {value}: expected {expected}")
     }
 }

@@ -47,9 +47,10 @@ impl SqliteStore {
         if !new && !path.with_extension("db-journal").exists() {
             check_header(path)?;
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if new {
+            create_private(path)?;
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(trouble)?;
         connection.set_prepared_statement_cache_capacity(64);
         if new {
@@ -764,6 +765,20 @@ fn read_queue_row(row: &Row<'_>) -> Result<QueueRow, SpoolError> {
         unsettled: row.get(6).map_err(trouble)?,
         dispatches: row.get(7).map_err(trouble)?,
     })
+}
+
+/// Other people's mail is for the owner's eyes only; SQLite gives its log the same mode.
+fn create_private(path: &Path) -> Result<(), SpoolError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let created = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    created
+        .map(|_| ())
+        .map_err(|error| SpoolError::Unwritable(Box::new(error)))
 }
 
 /// Looks at the file's own header (SQLite file format §1.3) before SQLite may write to it.

@@ -347,8 +347,12 @@ impl Writer {
             for request in others {
                 self.serve(request);
             }
-            *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.store.counts();
         }
+    }
+
+    /// Before anybody is answered: who was told of a change must find it counted.
+    fn publish_counts(&self) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.store.counts();
     }
 
     /// All or nothing first; where that fails, each for itself, so that one bad write spoils no other.
@@ -368,6 +372,7 @@ impl Writer {
                 wake |= matches!(write, Write::Insert(_));
                 self.note_lease(&write);
             }
+            self.publish_counts();
             if let Some(answer) = answer {
                 // Whoever asked may have gone; the write stands all the same.
                 drop(answer.send(done));
@@ -489,6 +494,7 @@ impl Writer {
         let interrupted =
             self.transaction(|writer| writer.store.interrupt(Some(&expired), now, confirm_at))?;
         tracing::warn!(interrupted, "attempts outlived their lease, now in doubt");
+        self.publish_counts();
         for key in expired {
             self.in_flight.remove(&key);
         }

@@ -4,11 +4,16 @@
 
 mod support;
 
+mod abuse;
 mod architecture;
 mod classify;
+mod configuration;
 mod delivery;
+mod encryption;
+mod operators;
 mod plan_property;
 mod provider_trouble;
+mod restart;
 mod spool_contract;
 mod transcripts;
 mod who_may;

@@ -1,0 +1,148 @@
+//! Garbage on the port: no crash, no leak, a short reply, and the next client is served.
+
+use crate::support::client::Client;
+use crate::support::eventually;
+use crate::support::site::Site;
+
+const MESSAGE: &str = "From: a@example.com\r\nTo: b@example.org\r\n\r\nx\r\n";
+
+#[tokio::test]
+async fn binary_noise_long_lines_and_half_closed_clients_hurt_nobody() {
+    use tokio::io::AsyncWriteExt as _;
+    let site = Site::start("").await;
+
+    let mut noise = site.client().await;
+    let octets: Vec<u8> = (0..100_000u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 | 1)
+        .collect();
+    noise.write(&octets).await;
+    noise.write(b"\r\n").await;
+    noise.reply().await.expect("500");
+
+    let mut endless = site.client().await;
+    for _ in 0..100 {
+        endless.write(&[b'x'; 100_000]).await;
+    }
+    endless.write(b"\r\n").await;
+    endless.reply().await.expect("500 5.5.2 line too long");
+    endless.say("NOOP").await.expect("250");
+
+    let mut half = site.client().await;
+    half.write(b"EHLO x\r\nMAIL FROM:<a@example.com>\r\n").await;
+    half.stream.shutdown().await.unwrap();
+    half.reply().await.expect("250");
+    half.reply().await.expect("250");
+    assert!(half.is_closed().await);
+
+    site.send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    site.delivered(1).await;
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_recipients_get_four_fifty_two_and_the_accepted_ones_stand() {
+    let site = Site::start("").await;
+    let mut client = site.client().await;
+    client.say("EHLO x").await.expect("250");
+    client.say("MAIL FROM:<a@example.com>").await.expect("250");
+    let (mut accepted, mut refused) = (0, 0);
+    for group in 0..100 {
+        let lines: Vec<String> = (0..1000)
+            .map(|n| format!("RCPT TO:<r{}@example.org>\r\n", group * 1000 + n))
+            .collect();
+        client.write(lines.concat().as_bytes()).await;
+        for _ in 0..1000 {
+            match &client.reply().await.text[..3] {
+                "250" => accepted += 1,
+                "452" => refused += 1,
+                other => panic!("{other}"),
+            }
+        }
+    }
+    assert_eq!((accepted, refused), (1000, 99_000));
+    client.say("DATA").await.expect("354");
+    client.write(b"From: a@example.com\r\n\r\n").await;
+    client.say(".").await.expect("250 2.0.0 queued");
+    let deliveries = site.delivered(1000).await;
+    assert!(
+        deliveries
+            .iter()
+            .all(|delivery| delivery.recipients.len() == 1)
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_end_leaves_nothing_behind() {
+    let site = Site::start("").await;
+    for cut in ["DATA\r\nhalf a mess", "DATA\r\nwhole\r\n."] {
+        let mut client = site.client().await;
+        client.say("EHLO x").await.expect("250");
+        client.say("MAIL FROM:<a@example.com>").await.expect("250");
+        client.say("RCPT TO:<b@example.org>").await.expect("250");
+        client.write(cut.as_bytes()).await;
+    }
+    site.send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    assert_eq!(site.delivered(1).await.len(), 1);
+    assert_eq!(
+        site.gateway
+            .spool()
+            .list(true, None, 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_client_gone_before_its_reply_has_its_complete_message_delivered() {
+    let site = Site::start("").await;
+    let mut client = site.client().await;
+    client.say("EHLO x").await.expect("250");
+    client.say("MAIL FROM:<a@example.com>").await.expect("250");
+    client.say("RCPT TO:<b@example.org>").await.expect("250");
+    client.say("DATA").await.expect("354");
+    client.write(format!("{MESSAGE}.\r\n").as_bytes()).await;
+    drop(client);
+    site.delivered(1).await;
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_are_turned_away_and_the_place_is_given_back() {
+    let site = Site::start("[listeners.lan]\nmax_connections_per_address = 2").await;
+    let mut first = site.client().await;
+    let _second = site.client().await;
+    let mut third = Client::raw(site.smtp("lan")).await;
+    third
+        .reply()
+        .await
+        .expect("421 4.7.0 too many connections from your address");
+    assert!(third.is_closed().await);
+    first.say("QUIT").await.expect("221");
+    drop(first);
+    eventually("a free place", async || {
+        let mut client = Client::raw(site.smtp("lan")).await;
+        client.reply().await.text.starts_with("220").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_header_block_without_end_is_refused() {
+    let site = Site::start("").await;
+    let mut client = site.client().await;
+    client.say("EHLO x").await.expect("250");
+    let header = "X-Line: 0123456789012345678901234567890123456789\r\n".repeat(10_000);
+    let reply = client
+        .try_send(
+            "a@example.com",
+            &["b@example.org"],
+            &format!("{header}\r\nx\r\n"),
+        )
+        .await;
+    reply.expect("552 5.3.4 message header over 262144 octets");
+    client
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+}

@@ -1,0 +1,106 @@
+//! What operators see: health, metrics, queue, trace, the page.
+
+use serde_json::Value;
+
+use crate::support::site::Site;
+
+const MESSAGE: &str =
+    "From: a@example.com\r\nTo: b@example.org\r\nSubject: <secret>\r\n\r\nconfidential\r\n";
+
+async fn get(site: &Site, path: &str, token: Option<&str>) -> (u16, String) {
+    let mut request = client().get(format!("http://{}{path}", site.gateway.admin()));
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+#[tokio::test]
+async fn health_metrics_queue_and_trace_tell_the_same_story() {
+    let site = Site::start("").await;
+    assert_eq!(get(&site, "/livez", None).await, (200, "ok\n".to_owned()));
+    let (status, ready) = get(&site, "/readyz", None).await;
+    assert_eq!(status, 200, "{ready}");
+
+    let id = site
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    site.settled(id).await;
+    let (_, trace) = get(&site, &format!("/api/trace/{id}"), None).await;
+    let trace: Value = serde_json::from_str(&trace).unwrap();
+    assert_eq!(trace["id"], id.to_string());
+    assert_eq!(trace["origin"]["protocol"], "ESMTP");
+    assert_eq!(trace["parts"][0]["state"], "accepted");
+    assert_eq!(trace["events"][0]["event"], "accepted");
+
+    let (_, open) = get(&site, "/api/queue", None).await;
+    assert_eq!(open, "[]");
+    let (_, all) = get(&site, "/api/queue?all=true", None).await;
+    assert!(all.contains(&id.to_string()));
+    assert_eq!(get(&site, "/api/trace/nonsense", None).await.0, 400);
+    let unknown = "/api/trace/00000000000000000000000000000000";
+    assert_eq!(get(&site, unknown, None).await.0, 404);
+
+    let (_, metrics) = get(&site, "/metrics", None).await;
+    for name in [
+        "gateway_spooled_messages_total",
+        "gateway_attempts_total{outcome=\"accepted\"}",
+        "gateway_queue_dispatches{state=\"queued\"}",
+        "gateway_queue_oldest_seconds",
+    ] {
+        assert!(metrics.contains(name), "{name} in\n{metrics}");
+    }
+
+    let (_, page) = get(&site, "/", None).await;
+    assert!(page.contains("b@example.org") && page.contains(&id.to_string()));
+    for text in [&metrics, &page, &all, &trace.to_string()] {
+        assert!(
+            !text.contains("confidential") && !text.contains("secret"),
+            "content is nobody's business"
+        );
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_token_only_loopback_names_are_answered() {
+    let site = Site::start("").await;
+    let url = format!("http://{}/api/queue", site.gateway.admin());
+    let rebound = client()
+        .get(&url)
+        .header("host", "evil.example")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(rebound.status().as_u16(), 403);
+    let local = client()
+        .get(&url)
+        .header("host", "localhost:8080")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(local.status().as_u16(), 200);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn with_a_token_only_health_is_open() {
+    let site = Site::start("[admin]\nbind = \"127.0.0.1:0\"\ntoken = \"0123456789abcdef\"").await;
+    for path in ["/", "/metrics", "/api/queue"] {
+        assert_eq!(get(&site, path, None).await.0, 401, "{path}");
+        assert_eq!(get(&site, path, Some("wrong")).await.0, 401, "{path}");
+        assert_eq!(
+            get(&site, path, Some("0123456789abcdef")).await.0,
+            200,
+            "{path}"
+        );
+    }
+    assert_eq!(get(&site, "/livez", None).await.0, 200);
+    assert_eq!(get(&site, "/readyz", None).await.0, 200);
+    site.stop().await;
+}
