@@ -9,6 +9,7 @@ mod architecture;
 mod classify;
 mod configuration;
 mod delivery;
+mod differential;
 mod encryption;
 mod operators;
 mod plan_property;

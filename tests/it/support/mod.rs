@@ -8,7 +8,6 @@ pub(crate) mod site;
 use std::time::Duration;
 
 /// Waits until `look` finds something; a deadline, not a guess, ends it.
-#[track_caller]
 pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let waiting = async {
         loop {
