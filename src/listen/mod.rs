@@ -1,6 +1,6 @@
 //! The SMTP doors: sockets, TLS, connection limits, and the loop that drives a session.
 //!
-//! [`driver`] is the only file of SMTP that knows the runtime's sockets. A listener admits a bounded
+//! `driver.rs` is the only file of SMTP that knows the runtime's sockets. A listener admits a bounded
 //! number of connections in all and per address; what is over is told 421 and closed at once.
 
 mod acceptor;
