@@ -126,7 +126,13 @@ impl Gateway {
             clock,
             parts::intake(config),
         ));
-        let client = client(&parts::client(&config.forward))?;
+        let mut providers = Vec::new();
+        for (name, account) in &config.accounts {
+            let client = client(&parts::client(&config.forward, account))?;
+            let deadlines = parts::deadlines(&config.forward);
+            let provider = Provider::new(client, parts::account(account), deadlines);
+            providers.push((name.clone(), provider));
+        }
         let mut listeners = Vec::new();
         for (name, listener) in &config.listeners {
             let settings = parts::listener(config, name, listener, clock)?;
@@ -157,11 +163,8 @@ impl Gateway {
             stop_forwarding: CancellationToken::new(),
             stop_admin,
         };
-        for (name, account) in &config.accounts {
-            let account = parts::account(account);
-            let deadlines = parts::deadlines(&config.forward);
-            let provider = Provider::new(client.clone(), account, deadlines);
-            let settings = parts::forward(&config.forward, name, FORWARD_DRAIN_MAX);
+        for (name, provider) in providers {
+            let settings = parts::forward(&config.forward, &name, FORWARD_DRAIN_MAX);
             let forwarder = Forwarder::new(spool.clone(), provider, journal, clock, settings);
             let stop = gateway.stop_forwarding.clone();
             gateway.forwarders.spawn(forwarder.run(stop));

@@ -77,11 +77,12 @@ pub(super) fn spool(config: &Config) -> SpoolSettings {
     }
 }
 
-pub(super) fn client(config: &ForwardConfig) -> ClientSettings {
+pub(super) fn client(config: &ForwardConfig, account: &AccountConfig) -> ClientSettings {
     ClientSettings {
         connect_timeout: config.connect_timeout,
         ca_file: config.ca_file.clone(),
-        proxy: true,
+        // In clear means: on this machine, where no proxy leads.
+        proxy: account.api_url.starts_with("https://"),
     }
 }
 

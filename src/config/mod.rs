@@ -7,12 +7,13 @@
 //! # Failure
 //! [`ConfigError`] lists every mistake; the program exits with 78.
 
+mod model;
 mod reader;
 mod resolve;
 mod secret;
 mod settings;
 
-pub use resolve::{
+pub use model::{
     AccountConfig, AdminConfig, Config, Credential, DeviceConfig, ForwardConfig, ListenerConfig,
     LogConfig, LogFormat, Profile, TlsConfig, TlsMode, UnknownPolicy,
 };

@@ -9,7 +9,6 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
@@ -20,32 +19,20 @@ use super::World;
 use super::answer;
 use super::mailroom::Delivery;
 
-#[derive(Deserialize)]
-struct MimeRequest {
-    api_key: Option<String>,
-    mime_email: Option<String>,
-}
-
 /// A ready made message.
 pub(super) async fn mime(
     State(world): State<Arc<World>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let body = match read(body).await {
-        Ok(body) => body,
+    let request = match admit(&world, &headers, body).await {
+        Ok(request) => request,
         Err(refusal) => return refusal,
     };
-    let request: MimeRequest = match serde_json::from_slice(&body) {
-        Ok(request) => request,
-        Err(error) => return answer::invalid("", &error.to_string()),
-    };
-    if let Some(refusal) = check_key(&world, &headers, request.api_key.as_deref()) {
-        return refusal;
-    }
-    let Some(encoded) = request.mime_email.filter(|text| !text.is_empty()) else {
+    let encoded = request["mime_email"].as_str().unwrap_or_default();
+    if encoded.is_empty() {
         return answer::invalid("mime_email", "The field 'mime_email' is required");
-    };
+    }
     match STANDARD.decode(encoded) {
         Ok(raw) => submit(&world, "/email/mime", Bytes::from(raw)),
         Err(error) => answer::invalid("mime_email", &format!("not base64: {error}")),
@@ -58,17 +45,10 @@ pub(super) async fn send(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let body = match read(body).await {
-        Ok(body) => body,
+    let request = match admit(&world, &headers, body).await {
+        Ok(request) => request,
         Err(refusal) => return refusal,
     };
-    let request: Value = match serde_json::from_slice(&body) {
-        Ok(request) => request,
-        Err(error) => return answer::invalid("", &error.to_string()),
-    };
-    if let Some(refusal) = check_key(&world, &headers, request["api_key"].as_str()) {
-        return refusal;
-    }
     let list = |field: &str| -> Vec<&str> {
         let items = request[field].as_array();
         items
@@ -109,11 +89,18 @@ pub(super) async fn send(
     submit(&world, "/email/send", Bytes::from(raw))
 }
 
-async fn read(body: Body) -> Result<Bytes, Response> {
-    to_bytes(body, REQUEST_OCTETS_MAX).await.map_err(|_| {
+/// What every call goes through: size, JSON, key.
+async fn admit(world: &World, headers: &HeaderMap, body: Body) -> Result<Value, Response> {
+    let body = to_bytes(body, REQUEST_OCTETS_MAX).await.map_err(|_| {
         let text = "The request is larger than 50 MB";
         answer::error(StatusCode::PAYLOAD_TOO_LARGE, "API_EXCEPTION", text)
-    })
+    })?;
+    let request: Value =
+        serde_json::from_slice(&body).map_err(|error| answer::invalid("", &error.to_string()))?;
+    match check_key(world, headers, request["api_key"].as_str()) {
+        Some(refusal) => Err(refusal),
+        None => Ok(request),
+    }
 }
 
 fn check_key(world: &World, headers: &HeaderMap, in_body: Option<&str>) -> Option<Response> {

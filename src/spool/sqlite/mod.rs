@@ -4,22 +4,22 @@
 //! same directory is told so instead of sharing the queue. A file that is not ours, or damaged, is
 //! refused before anything is written to it.
 
-use std::path::Path;
+mod open;
+mod records;
 
 use bytes::Bytes;
 use rusqlite::types::ToSql;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Timestamp;
-use crate::mail::{Diagnostic, Dispatch, DispatchId, Envelope, SpoolId};
+use crate::mail::{Diagnostic, DispatchId, SpoolId};
 
 use super::record::{
-    Attempt, Content, DispatchKey, DispatchRecord, EventRecord, Leased, MessageKey, MessageRecord,
-    Origin, QueueRow, State, Submission, Transition,
+    Attempt, Content, DispatchKey, EventRecord, Leased, MessageKey, MessageRecord, QueueRow, State,
+    Submission, Transition,
 };
-use super::schema;
 use super::store::{Counts, SpoolError, Store};
 
 /// See the module's documentation.
@@ -32,98 +32,6 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens or creates the database.
-    ///
-    /// # Errors
-    /// When the file is foreign, damaged, newer, in use, or can't be written.
-    pub fn open(path: &Path) -> Result<Self, SpoolError> {
-        let length = match std::fs::metadata(path) {
-            Ok(metadata) => metadata.len(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(SpoolError::Unwritable(Box::new(error))),
-        };
-        let new = length == 0;
-        // With a journal beside it the file may be half written; SQLite mends that when it opens it.
-        if !new && !path.with_extension("db-journal").exists() {
-            check_header(path)?;
-        }
-        if new {
-            create_private(path)?;
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags).map_err(trouble)?;
-        connection.set_prepared_statement_cache_capacity(64);
-        if new {
-            pragma(&connection, "page_size", PAGE_OCTETS)?;
-        }
-        pragma(&connection, "locking_mode", "EXCLUSIVE")?;
-        // Takes the exclusive lock, and so finds a second process.
-        connection
-            .execute_batch("BEGIN EXCLUSIVE; COMMIT")
-            .map_err(trouble)?;
-        if !new && length < QUICK_CHECK_OCTETS_MAX {
-            quick_check(&connection)?;
-        }
-        // Tables come before the write-ahead log, so that the file itself says whose it is.
-        schema::prepare(&mut connection)?;
-        for (name, value) in PRAGMAS {
-            pragma(&connection, name, value)?;
-        }
-        let mut store = Self {
-            connection,
-            counts: Counts::default(),
-            counts_before: Counts::default(),
-            oldest_from: 0,
-        };
-        store.counts = store.count()?;
-        store.sweep_drafts()?;
-        Ok(store)
-    }
-
-    /// A number is needed at start only; afterwards every transition keeps it up to date.
-    fn count(&self) -> Result<Counts, SpoolError> {
-        let mut counts = Counts::default();
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT state, count(*) FROM dispatch WHERE state <= 4 GROUP BY account, state",
-            )
-            .map_err(trouble)?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
-            .map_err(trouble)?;
-        for row in rows {
-            let (code, count) = row.map_err(trouble)?;
-            if let Some(state) = State::from_code(code) {
-                counts.add(state, u64::try_from(count).unwrap_or(0));
-            }
-        }
-        Ok(counts)
-    }
-
-    fn sweep_drafts(&mut self) -> Result<(), SpoolError> {
-        let keys: Vec<i64> = {
-            let mut statement = self
-                .connection
-                .prepare("SELECT key FROM draft")
-                .map_err(trouble)?;
-            let rows = statement.query_map([], |row| row.get(0)).map_err(trouble)?;
-            rows.collect::<Result<_, _>>().map_err(trouble)?
-        };
-        for key in &keys {
-            self.begin()?;
-            self.discard_draft(MessageKey(*key))?;
-            self.commit()?;
-        }
-        if !keys.is_empty() {
-            tracing::info!(
-                drafts = keys.len(),
-                "swept messages that were never complete"
-            );
-        }
-        Ok(())
-    }
-
     fn execute(&self, sql: &str, values: &[&dyn ToSql]) -> Result<usize, SpoolError> {
         self.connection
             .prepare_cached(sql)
@@ -243,55 +151,6 @@ impl SqliteStore {
             .query_map([], |row| row.get(0).map(DispatchKey))
             .map_err(trouble)?;
         rows.collect::<Result<_, _>>().map_err(trouble)
-    }
-
-    fn parts(&self, key: MessageKey) -> Result<Vec<DispatchRecord>, SpoolError> {
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "SELECT key, state, due_at, attempts, possibly_duplicate, plan
-                 FROM dispatch WHERE key >= ?1 AND key < ?2 ORDER BY key",
-            )
-            .map_err(trouble)?;
-        let mut rows = statement
-            .query(params![key.part(0), key.parts_end()])
-            .map_err(trouble)?;
-        let mut parts = Vec::new();
-        while let Some(row) = rows.next().map_err(trouble)? {
-            let plan: String = row.get(5).map_err(trouble)?;
-            let dispatch: Dispatch = from_json(&plan)?;
-            parts.push(DispatchRecord {
-                number: DispatchKey(row.get(0).map_err(trouble)?).number(),
-                state: State::from_code(row.get(1).map_err(trouble)?)
-                    .ok_or_else(|| damaged("unknown dispatch state"))?,
-                recipients: dispatch
-                    .recipients
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect(),
-                byte_exact: dispatch.edits.is_empty(),
-                attempts: row.get(3).map_err(trouble)?,
-                due_at: row
-                    .get::<_, Option<i64>>(2)
-                    .map_err(trouble)?
-                    .map(Timestamp),
-                possibly_duplicate: row.get::<_, i64>(4).map_err(trouble)? != 0,
-            });
-        }
-        Ok(parts)
-    }
-
-    fn events(&self, key: MessageKey) -> Result<Vec<EventRecord>, SpoolError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT record FROM event WHERE key >= ?1 AND key < ?2 ORDER BY key")
-            .map_err(trouble)?;
-        let rows = statement
-            .query_map(params![key.part(0), key.parts_end()], |row| {
-                row.get::<_, String>(0)
-            })
-            .map_err(trouble)?;
-        rows.map(|row| from_json(&row.map_err(trouble)?)).collect()
     }
 }
 
@@ -607,68 +466,11 @@ impl Store for SqliteStore {
         before: Option<SpoolId>,
         limit: u32,
     ) -> Result<Vec<QueueRow>, SpoolError> {
-        let below: i64 = match before {
-            None => i64::MAX,
-            Some(id) => self
-                .connection
-                .query_row(
-                    "SELECT key FROM message WHERE id = ?1",
-                    [id.as_bytes()],
-                    |row| row.get(0),
-                )
-                .optional()
-                .map_err(trouble)?
-                .unwrap_or(0),
-        };
-        let from = if all {
-            0
-        } else {
-            self.oldest_unsettled()?;
-            self.oldest_from
-        };
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "SELECT id, received_at, account, device, size, envelope, unsettled, dispatches
-                 FROM message WHERE key < ?1 AND key >= ?4 AND (?2 OR settled_at IS NULL)
-                 ORDER BY key DESC LIMIT ?3",
-            )
-            .map_err(trouble)?;
-        let mut rows = statement
-            .query(params![below, all, limit, from])
-            .map_err(trouble)?;
-        let mut list = Vec::new();
-        while let Some(row) = rows.next().map_err(trouble)? {
-            list.push(read_queue_row(row)?);
-        }
-        Ok(list)
+        self.rows(all, before, limit)
     }
 
     fn show(&mut self, id: SpoolId) -> Result<Option<MessageRecord>, SpoolError> {
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "SELECT id, received_at, account, device, size, envelope, unsettled, dispatches,
-                     key, origin, settled_at
-                 FROM message WHERE id = ?1",
-            )
-            .map_err(trouble)?;
-        let mut rows = statement.query([id.as_bytes()]).map_err(trouble)?;
-        let Some(row) = rows.next().map_err(trouble)? else {
-            return Ok(None);
-        };
-        let key = MessageKey(row.get(8).map_err(trouble)?);
-        let origin: Origin = from_json(&row.get::<_, String>(9).map_err(trouble)?)?;
-        Ok(Some(MessageRecord {
-            row: read_queue_row(row)?,
-            origin,
-            settled_at: row
-                .get::<_, Option<i64>>(10)
-                .map_err(trouble)?
-                .map(Timestamp),
-            parts: self.parts(key)?,
-            events: self.events(key)?,
-        }))
+        self.record(id)
     }
 
     fn oldest_unsettled(&mut self) -> Result<Option<Timestamp>, SpoolError> {
@@ -747,74 +549,6 @@ impl Due {
     }
 }
 
-fn read_queue_row(row: &Row<'_>) -> Result<QueueRow, SpoolError> {
-    let envelope: Envelope = from_json(&row.get::<_, String>(5).map_err(trouble)?)?;
-    Ok(QueueRow {
-        id: SpoolId::from_bytes(row.get(0).map_err(trouble)?),
-        received_at: Timestamp(row.get(1).map_err(trouble)?),
-        account: row.get(2).map_err(trouble)?,
-        device: row.get(3).map_err(trouble)?,
-        size: u64::try_from(row.get::<_, i64>(4).map_err(trouble)?).unwrap_or(0),
-        reverse_path: envelope.reverse_path.to_string(),
-        recipients: envelope
-            .recipients
-            .as_slice()
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-        unsettled: row.get(6).map_err(trouble)?,
-        dispatches: row.get(7).map_err(trouble)?,
-    })
-}
-
-/// Other people's mail is for the owner's eyes only; SQLite gives its log the same mode.
-fn create_private(path: &Path) -> Result<(), SpoolError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let created = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path);
-    created
-        .map(|_| ())
-        .map_err(|error| SpoolError::Unwritable(Box::new(error)))
-}
-
-/// Looks at the file's own header (SQLite file format §1.3) before SQLite may write to it.
-fn check_header(path: &Path) -> Result<(), SpoolError> {
-    use std::io::Read as _;
-    let mut header = [0; 72];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
-    match read {
-        Ok(()) if header.starts_with(b"SQLite format 3\0") => {
-            if header[68..72] == schema::APPLICATION_ID.to_be_bytes() {
-                Ok(())
-            } else {
-                Err(SpoolError::Foreign)
-            }
-        }
-        Ok(()) => Err(SpoolError::Foreign),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(SpoolError::Foreign),
-        Err(error) => Err(SpoolError::Unwritable(Box::new(error))),
-    }
-}
-
-fn pragma(connection: &Connection, name: &str, value: impl ToSql) -> Result<(), SpoolError> {
-    connection.pragma_update(None, name, value).map_err(trouble)
-}
-
-fn quick_check(connection: &Connection) -> Result<(), SpoolError> {
-    let verdict: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(trouble)?;
-    if verdict == "ok" {
-        Ok(())
-    } else {
-        Err(damaged(&verdict))
-    }
-}
-
 /// What the caller can do about an SQLite error.
 pub(super) fn trouble(error: rusqlite::Error) -> SpoolError {
     match error.sqlite_error_code() {
@@ -840,20 +574,3 @@ fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, SpoolError> {
 
 const HEAD_PART: u32 = 0;
 const FIRST_BODY_PART: u32 = 1;
-
-/// Measured best for messages of a few KB (evidence.md).
-const PAGE_OCTETS: i64 = 8192;
-/// A check of every page takes about a millisecond per MB; past this, start-up must not wait for it.
-const QUICK_CHECK_OCTETS_MAX: u64 = 32 * 1024 * 1024;
-
-const PRAGMAS: [(&str, &str); 6] = [
-    ("journal_mode", "WAL"),
-    // A commit is on the disk when it returns.
-    ("synchronous", "FULL"),
-    // 32 MB between checkpoints: fewer interruptions, a bounded log.
-    ("wal_autocheckpoint", "4000"),
-    ("journal_size_limit", "67108864"),
-    // KiB, negative by SQLite's convention.
-    ("cache_size", "-8192"),
-    ("foreign_keys", "OFF"),
-];

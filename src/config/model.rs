@@ -1,0 +1,201 @@
+//! What the program needs: every value parsed, every reference checked.
+//!
+//! Made by `resolve.rs` alone. Rooms don't read it; `app` gives each its own settings.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::mail::{AddressPattern, FromOverride, Hidden, Mismatch};
+
+use super::secret::Secret;
+
+/// Everything, parsed and consistent.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The greeted name.
+    pub hostname: String,
+    /// Where the spool and generated certificates live.
+    pub data_dir: PathBuf,
+    /// What goes to standard error.
+    pub log: LogConfig,
+    /// By name; at least one.
+    pub listeners: BTreeMap<String, ListenerConfig>,
+    /// By name; every account that a listener or device names is here.
+    pub accounts: BTreeMap<String, AccountConfig>,
+    /// By name.
+    pub devices: BTreeMap<String, DeviceConfig>,
+    /// What to do where headers and envelope differ.
+    pub mismatch: Mismatch,
+    /// How recipients get a message that no header names.
+    pub hidden: Hidden,
+    /// How messages are handed on.
+    pub forward: ForwardConfig,
+    /// How long the trace of a settled message is kept.
+    pub retention: Duration,
+    /// The door for operators.
+    pub admin: AdminConfig,
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// A level or a filter.
+    pub level: String,
+}
+
+/// `log.format`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// `[listeners.NAME]`
+#[derive(Clone, Debug)]
+pub struct ListenerConfig {
+    /// At least one.
+    pub bind: Vec<SocketAddr>,
+    /// Encryption.
+    pub tls: TlsConfig,
+    /// Networks whose clients need not sign in.
+    pub trust: Vec<IpNet>,
+    /// The account of those clients.
+    pub account: String,
+    /// How sloppy a client may be.
+    pub profile: Profile,
+    /// Networks that may sign in without TLS.
+    pub clear_auth: Vec<IpNet>,
+    /// Octets.
+    pub max_message_size: u64,
+    /// In all.
+    pub max_connections: usize,
+    /// From one address.
+    pub max_connections_per_address: usize,
+    /// Of one message.
+    pub max_recipients: usize,
+    /// Silence between commands.
+    pub command_timeout: Duration,
+    /// Silence inside a message.
+    pub data_timeout: Duration,
+    /// Octets per second.
+    pub min_rate: u64,
+}
+
+/// Encryption of a listener.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TlsConfig {
+    /// When it starts.
+    pub mode: TlsMode,
+    /// Certificate chain and key; `None`: a generated certificate.
+    pub files: Option<(PathBuf, PathBuf)>,
+}
+
+/// `listeners.NAME.tls`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TlsMode {
+    /// Never.
+    None,
+    /// When the client asks for it.
+    StartTls,
+    /// With the first octet.
+    Implicit,
+}
+
+/// `listeners.NAME.profile`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Profile {
+    /// For networks that you don't control.
+    Strict,
+    /// For printers and the like.
+    Device,
+    /// For clients that don't wait for replies.
+    Legacy,
+}
+
+/// `[accounts.NAME]`
+#[derive(Clone, Debug)]
+pub struct AccountConfig {
+    /// Without a slash at the end.
+    pub api_url: String,
+    /// The provider's key.
+    pub api_key: Secret<String>,
+}
+
+/// `[devices.NAME]`
+#[derive(Clone, Debug)]
+pub struct DeviceConfig {
+    /// Whose key forwards its mail.
+    pub account: String,
+    /// Its SMTP user at the provider.
+    pub smtp_user: Option<String>,
+    /// What it signs in with.
+    pub credential: Option<(String, Credential)>,
+    /// Where it may come from.
+    pub networks: Vec<IpNet>,
+    /// As whom it may send.
+    pub allowed_senders: Vec<AddressPattern>,
+    /// Whether its sender is replaced.
+    pub from_override: FromOverride,
+}
+
+/// How a password is known.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// As it is.
+    Password(Secret<String>),
+    /// As an argon2 hash in PHC form.
+    Hash(Secret<String>),
+}
+
+/// `[forward]`
+#[derive(Clone, Debug)]
+pub struct ForwardConfig {
+    /// Wait before the second attempt.
+    pub retry_first: Duration,
+    /// The longest wait.
+    pub retry_max: Duration,
+    /// Age at which a message bounces.
+    pub give_up_after: Duration,
+    /// When an unanswered attempt is settled.
+    pub confirm_after: Duration,
+    /// How often an account with a refused key is tried.
+    pub probe_interval: Duration,
+    /// What to do about an unanswered attempt.
+    pub unknown: UnknownPolicy,
+    /// API calls at once, per account.
+    pub concurrency: usize,
+    /// For TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// From the last octet sent to the answer.
+    pub answer_timeout: Duration,
+    /// Octets per second that the whole call is given.
+    pub min_upload_rate: u64,
+    /// Extra certificate authorities.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `forward.unknown`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UnknownPolicy {
+    /// Send again, marked.
+    Repeat,
+    /// Leave it to the operator.
+    Hold,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// Required beyond loopback.
+    pub token: Option<Secret<String>>,
+}

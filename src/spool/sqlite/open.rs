@@ -1,0 +1,172 @@
+//! Opening: whose file it is, whether it is whole, and what a crash left behind.
+//!
+//! Nothing is written to a file before it is known to be ours.
+
+use std::path::Path;
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, OpenFlags};
+
+use super::super::record::{MessageKey, State};
+use super::super::schema;
+use super::super::store::{Counts, SpoolError, Store as _};
+use super::{SqliteStore, damaged, trouble};
+
+impl SqliteStore {
+    /// Opens or creates the database.
+    ///
+    /// # Errors
+    /// When the file is foreign, damaged, newer, in use, or can't be written.
+    pub fn open(path: &Path) -> Result<Self, SpoolError> {
+        let length = match std::fs::metadata(path) {
+            Ok(metadata) => metadata.len(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(SpoolError::Unwritable(Box::new(error))),
+        };
+        let new = length == 0;
+        // With a journal beside it the file may be half written; SQLite mends that when it opens it.
+        if !new && !path.with_extension("db-journal").exists() {
+            check_header(path)?;
+        }
+        if new {
+            create_private(path)?;
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags).map_err(trouble)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        if new {
+            pragma(&connection, "page_size", PAGE_OCTETS)?;
+        }
+        pragma(&connection, "locking_mode", "EXCLUSIVE")?;
+        // Takes the exclusive lock, and so finds a second process.
+        connection
+            .execute_batch("BEGIN EXCLUSIVE; COMMIT")
+            .map_err(trouble)?;
+        if !new && length < QUICK_CHECK_OCTETS_MAX {
+            quick_check(&connection)?;
+        }
+        // Tables come before the write-ahead log, so that the file itself says whose it is.
+        schema::prepare(&mut connection)?;
+        for (name, value) in PRAGMAS {
+            pragma(&connection, name, value)?;
+        }
+        let mut store = Self {
+            connection,
+            counts: Counts::default(),
+            counts_before: Counts::default(),
+            oldest_from: 0,
+        };
+        store.counts = store.count()?;
+        store.sweep_drafts()?;
+        Ok(store)
+    }
+
+    /// A number is needed at start only; afterwards every transition keeps it up to date.
+    fn count(&self) -> Result<Counts, SpoolError> {
+        let mut counts = Counts::default();
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT state, count(*) FROM dispatch WHERE state <= 4 GROUP BY account, state",
+            )
+            .map_err(trouble)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
+            .map_err(trouble)?;
+        for row in rows {
+            let (code, count) = row.map_err(trouble)?;
+            if let Some(state) = State::from_code(code) {
+                counts.add(state, u64::try_from(count).unwrap_or(0));
+            }
+        }
+        Ok(counts)
+    }
+
+    fn sweep_drafts(&mut self) -> Result<(), SpoolError> {
+        let keys: Vec<i64> = {
+            let mut statement = self
+                .connection
+                .prepare("SELECT key FROM draft")
+                .map_err(trouble)?;
+            let rows = statement.query_map([], |row| row.get(0)).map_err(trouble)?;
+            rows.collect::<Result<_, _>>().map_err(trouble)?
+        };
+        for key in &keys {
+            self.begin()?;
+            self.discard_draft(MessageKey(*key))?;
+            self.commit()?;
+        }
+        if !keys.is_empty() {
+            tracing::info!(
+                drafts = keys.len(),
+                "swept messages that were never complete"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Other people's mail is for the owner's eyes only; SQLite gives its log the same mode.
+fn create_private(path: &Path) -> Result<(), SpoolError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let created = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    created
+        .map(|_| ())
+        .map_err(|error| SpoolError::Unwritable(Box::new(error)))
+}
+
+/// Looks at the file's own header (SQLite file format §1.3) before SQLite may write to it.
+fn check_header(path: &Path) -> Result<(), SpoolError> {
+    use std::io::Read as _;
+    let mut header = [0; 72];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    match read {
+        Ok(()) if header.starts_with(b"SQLite format 3\0") => {
+            if header[68..72] == schema::APPLICATION_ID.to_be_bytes() {
+                Ok(())
+            } else {
+                Err(SpoolError::Foreign)
+            }
+        }
+        Ok(()) => Err(SpoolError::Foreign),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(SpoolError::Foreign),
+        Err(error) => Err(SpoolError::Unwritable(Box::new(error))),
+    }
+}
+
+fn pragma(connection: &Connection, name: &str, value: impl ToSql) -> Result<(), SpoolError> {
+    connection.pragma_update(None, name, value).map_err(trouble)
+}
+
+fn quick_check(connection: &Connection) -> Result<(), SpoolError> {
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(trouble)?;
+    if verdict == "ok" {
+        Ok(())
+    } else {
+        Err(damaged(&verdict))
+    }
+}
+
+/// Measured best for messages of a few KB (evidence.md).
+const PAGE_OCTETS: i64 = 8192;
+/// A check of every page takes about a millisecond per MB; past this, start-up must not wait for it.
+const QUICK_CHECK_OCTETS_MAX: u64 = 32 * 1024 * 1024;
+
+const PRAGMAS: [(&str, &str); 6] = [
+    ("journal_mode", "WAL"),
+    // A commit is on the disk when it returns.
+    ("synchronous", "FULL"),
+    // 32 MB between checkpoints: fewer interruptions, a bounded log.
+    ("wal_autocheckpoint", "4000"),
+    ("journal_size_limit", "67108864"),
+    // KiB, negative by SQLite's convention.
+    ("cache_size", "-8192"),
+    ("foreign_keys", "OFF"),
+];

@@ -1,0 +1,229 @@
+//! The way to the provider: HTTPS with an own authority, proxies, and random mail through the whole.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use smtp2go_gateway::app::Gateway;
+use smtp2go_gateway::spool::State;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::support::client::Client;
+use crate::support::eventually;
+use crate::support::site::{KEY, Site, config};
+
+const MESSAGE: &str = "From: a@example.com\r\nTo: b@example.org\r\n\r\nx\r\n";
+
+/// TLS in front of a plain server; returns its port and its authority as PEM.
+async fn tls_in_front_of(server: SocketAddr) -> (u16, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // A client that does not trust us ends here; that is what one test wants to see.
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let mut behind = TcpStream::connect(server).await.unwrap();
+                    drop(copy_bidirectional(&mut stream, &mut behind).await);
+                }
+            });
+        }
+    });
+    (port, made.cert.pem())
+}
+
+#[tokio::test]
+async fn the_api_is_called_over_https_with_a_custom_authority_and_not_without() {
+    let site = Site::start("").await;
+    let (port, pem) = tls_in_front_of(site.simulator.address()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let authority = directory.path().join("ca.pem");
+    std::fs::write(&authority, pem).unwrap();
+    let url = format!("https://localhost:{port}/v3");
+
+    for (settings, word) in [
+        (format!("[forward]\nca_file = {authority:?}"), "accepted"),
+        (String::new(), "deferred"),
+    ] {
+        let data = tempfile::tempdir().unwrap();
+        let gateway = Gateway::start(&config(data.path(), &url, &settings))
+            .await
+            .unwrap();
+        let mut client = Client::connect(gateway.smtp()["lan"][0]).await;
+        client.say("EHLO test").await.expect("250");
+        let id = client
+            .send("a@example.com", &["b@example.org"], MESSAGE)
+            .await;
+        drop(client);
+        let record = eventually("an attempt", async || {
+            let record = gateway.spool().show(id).await.unwrap().unwrap();
+            (!record.events.is_empty()).then_some(record)
+        })
+        .await;
+        assert_eq!(record.events[0].event, word, "{record:?}");
+        gateway.stop().await;
+    }
+    assert_eq!(site.simulator.deliveries().len(), 1);
+}
+
+#[tokio::test]
+async fn a_proxy_in_the_environment_is_used_for_https() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let data = tempfile::tempdir().unwrap();
+    let mut gateway = tokio::process::Command::new(env!("CARGO_BIN_EXE_smtp2go-gateway"))
+        .arg("run")
+        .env_clear()
+        .env("HTTPS_PROXY", proxy)
+        .env("S2G__DATA_DIR", data.path())
+        .env("S2G__LISTENERS__LAN__BIND", "127.0.0.1:0")
+        .env("S2G__ADMIN__BIND", "127.0.0.1:0")
+        .env(
+            "S2G__ACCOUNTS__DEFAULT__API_URL",
+            "https://api.provider.invalid/v3",
+        )
+        .env("SMTP2GO_API_KEY", KEY)
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = tokio::io::BufReader::new(gateway.stderr.take().unwrap());
+    let smtp: SocketAddr = loop {
+        let mut line = String::new();
+        tokio::io::AsyncBufReadExt::read_line(&mut log, &mut line)
+            .await
+            .unwrap();
+        if let Some((_, address)) = line.split_once("address=") {
+            break address.trim().parse().unwrap();
+        }
+    };
+    let mut client = Client::connect(smtp).await;
+    client.say("EHLO test").await.expect("250");
+    client
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut asked = vec![0; 41];
+    stream.read_exact(&mut asked).await.unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&asked),
+        "CONNECT api.provider.invalid:443 HTTP/1.1"
+    );
+    stream
+        .write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+        .await
+        .unwrap();
+    gateway.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_listener_can_have_several_addresses_of_both_families() {
+    let has_v6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+    let bind = if has_v6 {
+        "[\"127.0.0.1:0\", \"[::1]:0\"]"
+    } else {
+        "[\"127.0.0.1:0\", \"127.0.0.2:0\"]"
+    };
+    let settings = format!("[listeners.lan]\nbind = {bind}\ntrust = [\"127.0.0.0/8\", \"::1\"]");
+    let site = Site::start(&settings).await;
+    let addresses = site.gateway.smtp()["lan"].clone();
+    assert_eq!(addresses.len(), 2);
+    for address in addresses {
+        let mut client = Client::connect(address).await;
+        client.say("EHLO test").await.expect("250");
+        client
+            .send("a@example.com", &["b@example.org"], MESSAGE)
+            .await;
+    }
+    site.delivered(2).await;
+}
+
+/// A small generator: the same mail in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    fn addresses(&mut self) -> Vec<String> {
+        let count = self.below(4);
+        (0..count)
+            .map(|_| format!("r{}@example.org", self.below(6)))
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn random_envelopes_and_headers_reach_exactly_the_envelope_through_the_whole_gateway() {
+    let site = Site::start("").await;
+    let mut dice = Dice(1);
+    let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut ids = Vec::new();
+    let mut client = site.client().await;
+    client.say("EHLO test").await.expect("250");
+    for _ in 0..150 {
+        let mut envelope = dice.addresses();
+        envelope.push(format!("r{}@example.org", dice.below(6)));
+        envelope.sort();
+        envelope.dedup();
+        let mut message = "From: a@example.com\r\n".to_owned();
+        for name in ["To", "Cc", "Bcc"] {
+            let separator = [", ", ",\r\n\t", "; "][dice.below(3) as usize];
+            let addresses = dice.addresses();
+            if !addresses.is_empty() {
+                message.push_str(&format!("{name}: {}\r\n", addresses.join(separator)));
+            }
+        }
+        message.push_str("\r\nbody\r\n");
+        let to: Vec<&str> = envelope.iter().map(String::as_str).collect();
+        let id = client.send("a@example.com", &to, &message).await;
+        wanted.insert(id.to_string(), envelope);
+        ids.push(id);
+    }
+    for id in ids {
+        let record = site.settled(id).await;
+        assert!(
+            record
+                .parts
+                .iter()
+                .all(|part| part.state == State::Accepted),
+            "{record:?}"
+        );
+    }
+    let mut reached: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for delivery in site.simulator.deliveries() {
+        let raw = String::from_utf8_lossy(&delivery.raw).into_owned();
+        let id = raw
+            .split("X-Gateway-Id: ")
+            .nth(1)
+            .and_then(|rest| rest.split("\r\n").next());
+        reached
+            .entry(id.unwrap().to_owned())
+            .or_default()
+            .extend(delivery.recipients);
+    }
+    for recipients in reached.values_mut() {
+        recipients.sort();
+    }
+    assert_eq!(reached, wanted);
+}
