@@ -19,11 +19,8 @@ pub(super) struct Attempted {
 /// Runs one attempt to its end; `None` when nothing was sent.
 pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted> {
     if leased.in_doubt && shared.settings.unknown == Unknown::Hold {
-        let why = Diagnostic::new("an attempt went without an answer, forward.unknown is hold");
-        if let Err(error) = shared.spool.hold(&leased, why).await {
-            shared.journal.spool_failed("holding a dispatch", &error);
-        }
-        return None;
+        let why = "an attempt went without an answer, forward.unknown is hold";
+        return hold(shared, &leased, why).await;
     }
     let started_at = shared.clock.wall();
     let started = shared.clock.now();
@@ -36,11 +33,7 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
             shared
                 .journal
                 .spool_failed("reading a stored header", &error);
-            let why = Diagnostic::new("the stored header block is damaged");
-            if let Err(error) = shared.spool.hold(&leased, why).await {
-                shared.journal.spool_failed("holding a dispatch", &error);
-            }
-            return None;
+            return hold(shared, &leased, "the stored header block is damaged").await;
         }
     };
     // Durable before the request leaves: a crash from here on leaves a doubt, never a repeat.
@@ -48,7 +41,7 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         shared
             .journal
             .spool_failed("marking an attempt as in flight", &error);
-        shared.spool.release(&leased).await;
+        give_back(shared, &leased).await;
         return None;
     }
     drop(leased);
@@ -94,7 +87,22 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
     })
 }
 
-/// How the dispatch goes on. Changes a deferral of a message that is too old into a bounce.
+/// Leaves the dispatch to the operator.
+async fn hold(shared: &Shared, leased: &Leased, why: &str) -> Option<Attempted> {
+    if let Err(error) = shared.spool.hold(leased, Diagnostic::new(why)).await {
+        shared.journal.spool_failed("holding a dispatch", &error);
+        give_back(shared, leased).await;
+    }
+    None
+}
+
+/// After a pause: a spool that can't be written now would otherwise be tried without end.
+async fn give_back(shared: &Shared, leased: &Leased) {
+    tokio::time::sleep(SPOOL_PAUSE).await;
+    shared.spool.release(leased).await;
+}
+
+/// How the dispatch goes on. A message that is too old bounces instead of waiting any longer.
 fn decide(
     settings: &ForwardSettings,
     outcome: &mut Outcome,
@@ -106,13 +114,18 @@ fn decide(
 ) -> Transition {
     // What is wrong with the account is no reason to give up a message.
     let account_at_fault = !matches!(account, AccountEffect::Fine | AccountEffect::Trouble);
-    if let Outcome::Deferred(why) = outcome
-        && !account_at_fault
-        && age >= settings.give_up_after
-    {
+    if !account_at_fault && age >= settings.give_up_after {
         let after = humantime::format_duration(settings.give_up_after);
-        *outcome = Outcome::Bounced(Diagnostic::new(format!("gave up after {after}: {why}")));
+        let gave_up = |words: String| {
+            Outcome::Bounced(Diagnostic::new(format!("gave up after {after}: {words}")))
+        };
+        *outcome = match outcome.clone() {
+            Outcome::Deferred(why) => gave_up(why.to_string()),
+            Outcome::Unknown(why) => gave_up(format!("{why} (it may have been delivered)")),
+            settled => settled,
+        };
     }
+    let wait = settings.backoff.jittered(attempt.number, random);
     match outcome.clone() {
         Outcome::Accepted {
             email_id,
@@ -122,11 +135,11 @@ fn decide(
             request_id,
         },
         Outcome::Bounced(why) => Transition::Bounced(why),
-        Outcome::Deferred(why) => {
-            let wait = settings.backoff.jittered(attempt.number, random);
-            Transition::Waiting(now.after(wait), why)
+        Outcome::Deferred(why) => Transition::Waiting(now.after(wait), why),
+        // A provider that answers everything with 500 must not be asked every 90 seconds for ever.
+        Outcome::Unknown(why) => {
+            Transition::InDoubt(now.after(settings.confirm_after.max(wait)), why)
         }
-        Outcome::Unknown(why) => Transition::InDoubt(now.after(settings.confirm_after), why),
     }
 }
 
@@ -146,3 +159,5 @@ async fn settle(shared: &Shared, attempt: Attempt, transition: Transition) {
         wait = (wait * 2).min(Duration::from_secs(10));
     }
 }
+
+const SPOOL_PAUSE: Duration = Duration::from_secs(1);
