@@ -112,11 +112,13 @@ impl Journal {
     }
 
     /// An attempt ended.
+    #[allow(clippy::too_many_arguments, reason = "each is a field of the log line")]
     pub fn attempted(
         &self,
         id: &DispatchId,
         recipients: usize,
         attempt: u32,
+        possibly_duplicate: bool,
         took: Duration,
         outcome: &Outcome,
         next_at: Option<Timestamp>,
@@ -129,7 +131,8 @@ impl Journal {
                 email_id,
                 request_id,
             } => info!(
-                spool_id = %id, recipients, attempt, took_ms, email_id, request_id, "accepted"
+                spool_id = %id, recipients, attempt, took_ms, possibly_duplicate, email_id,
+                request_id, "accepted"
             ),
             Outcome::Deferred(diagnostic) => info!(
                 spool_id = %id, recipients, attempt, took_ms, %diagnostic, next_at, "deferred"
@@ -141,6 +144,18 @@ impl Journal {
                 spool_id = %id, recipients, attempt, took_ms, %diagnostic, next_at, "unknown"
             ),
         }
+    }
+
+    /// A dispatch was left to the operator.
+    pub fn held(&self, id: &DispatchId, diagnostic: &Diagnostic) {
+        counter!(telemetry::ATTEMPTS, "outcome" => "held").increment(1);
+        warn!(spool_id = %id, %diagnostic, "held");
+    }
+
+    /// Stored mail belongs to an account that is not in the configuration.
+    pub fn account_unknown(&self, account: &str, dispatches: u64) {
+        let hint = "nothing of it is sent: configure the account again, under the same name";
+        error!(account, dispatches, hint, "account unknown");
     }
 
     /// What the provider answered, by class.

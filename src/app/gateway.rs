@@ -85,8 +85,8 @@ impl StartError {
             }
             Self::Spool { source, .. } => match source {
                 SpoolError::Foreign | SpoolError::Damaged(_) => {
-                    "the file was left as it is: move it away to start with an empty spool, or restore \
-                     a backup"
+                    "the files were left as they are: move spool.db, spool.db-wal and spool.db-journal \
+                     away together to start with an empty spool, or restore a backup"
                 }
                 SpoolError::Newer { .. } => "it was written by a newer release: use that one",
                 SpoolError::InUse => "another gateway runs on the same data_dir: stop it first",
@@ -115,6 +115,7 @@ impl Gateway {
         let journal = Journal;
         telemetry::metrics();
         let spool = open_spool(config, clock)?;
+        report_unknown_accounts(&spool, config, journal).await;
         let rules = Arc::new(ArcSwap::from_pointee(parts::rules(config)));
         let authenticator = Authenticator::new(parts::users(config))?;
         let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
@@ -137,7 +138,7 @@ impl Gateway {
         for (name, listener) in &config.listeners {
             let settings = parts::listener(config, name, listener, clock)?;
             let intake = Arc::clone(&intake);
-            let bound = Listener::bind(&listener.bind, settings, intake, journal, clock).await?;
+            let bound = Listener::bind(&listener.bind, settings, intake, journal, clock)?;
             listeners.push((name.clone(), bound));
         }
         let accepting = Arc::new(AtomicBool::new(false));
@@ -213,15 +214,13 @@ impl Gateway {
             .is_err()
         {
             let left = self.sessions.len();
-            tracing::warn!(
-                left,
-                "sessions cut off by the stop, nothing of theirs was accepted"
-            );
+            tracing::warn!(left, "sessions cut off by the stop");
         }
         self.stop_forwarding.cancel();
         self.forwarders.close();
         self.forwarders.wait().await;
         self.stop_admin.cancel();
+        self.spool.close().await;
         tracing::info!("stopped");
     }
 }
@@ -239,6 +238,18 @@ fn open_spool(config: &Config, clock: Clock) -> Result<Spool, StartError> {
     };
     let store = SqliteStore::open(&path).map_err(failed)?;
     Spool::start(Box::new(store), parts::spool(config), clock).map_err(failed)
+}
+
+async fn report_unknown_accounts(spool: &Spool, config: &Config, journal: Journal) {
+    let open = spool.open_accounts().await.unwrap_or_else(|error| {
+        journal.spool_failed("looking for unknown accounts", &error);
+        Vec::new()
+    });
+    for (account, dispatches) in open {
+        if !config.accounts.contains_key(&account) {
+            journal.account_unknown(&account, dispatches);
+        }
+    }
 }
 
 /// The spool holds other people's mail.

@@ -71,9 +71,19 @@ pub(super) fn intake(config: &Config) -> IntakeSettings {
 }
 
 pub(super) fn spool(config: &Config) -> SpoolSettings {
+    let forward = &config.forward;
+    let longest_attempt = deadlines(forward).whole(REQUEST_OCTETS_MAX);
+    let defaults = SpoolSettings::default();
     SpoolSettings {
-        confirm_after: config.forward.confirm_after,
-        ..SpoolSettings::default()
+        confirm_after: forward.confirm_after,
+        wait_max: defaults
+            .wait_max
+            .max(forward.retry_max * 2)
+            .max(forward.confirm_after * 2)
+            .max(forward.probe_interval * 2),
+        // An attempt that outlived its lease would be repeated beside itself.
+        lease_ttl: defaults.lease_ttl.max(longest_attempt * 2),
+        ..defaults
     }
 }
 
@@ -179,6 +189,9 @@ fn tls(
         Mode::Implicit => TlsMode::Implicit(certificate(&listener.tls)?),
     })
 }
+
+/// What the provider takes at most.
+const REQUEST_OCTETS_MAX: u64 = 50_000_000;
 
 /// A listener's name as the name of a directory.
 fn safe(name: &str) -> std::path::PathBuf {

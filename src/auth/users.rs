@@ -145,6 +145,8 @@ impl Authenticator {
         match &user.proof {
             _ if !is_plausible(sign_in) => no(),
             Proof::Tag(tag) if tag.is(&given) => yes(),
+            // A wrong password must take as long as it does for a name with a hash.
+            Proof::Tag(_) if self.any_hash => Checked::Unsure,
             Proof::Tag(_) => no(),
             Proof::Hash { passed, failed, .. } => {
                 let remembered = |slot: &Mutex<Option<Tag>>| {
@@ -182,7 +184,8 @@ impl Authenticator {
             failed,
         } = &user.proof
         else {
-            return self.check(sign_in);
+            verify(NOBODY);
+            return Checked::No(Some(Arc::clone(&user.device)));
         };
         let right = verify(phc.expose());
         let slot = if right { passed } else { failed };

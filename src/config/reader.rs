@@ -140,6 +140,14 @@ impl<'a> Reader<'a> {
         self.table.contains_key(key) && !self.is_empty_text(key)
     }
 
+    /// Whether a list has anything in it, right or wrong.
+    pub(super) fn has_items(&self, key: &str) -> bool {
+        match self.table.get(key) {
+            Some(Value::Array(items)) => !items.is_empty(),
+            _ => self.is_written(key),
+        }
+    }
+
     /// A text; `None` where it is missing or empty.
     pub(super) fn text(&self, key: &'static str) -> Option<String> {
         self.read.borrow_mut().insert(key);
@@ -325,10 +333,15 @@ impl FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let address = || text.parse::<IpAddr>().map(IpNet::from);
-        text.parse()
-            .or_else(|_| address())
-            .map(Self)
-            .map_err(|_| ())
+        let network: IpNet = text.parse().or_else(|_| address()).map_err(|_| ())?;
+        // Clients are compared by their IPv4 address, however the system reports it.
+        let mapped = match (network.addr().to_canonical(), network.prefix_len()) {
+            (IpAddr::V4(address), 96..) if network.addr().is_ipv6() => {
+                IpNet::new(IpAddr::V4(address), network.prefix_len() - 96).map_err(|_| ())?
+            }
+            _ => network,
+        };
+        Ok(Self(mapped))
     }
 }
 
@@ -339,6 +352,9 @@ fn is_near(known: &str, written: &str) -> bool {
         letters.sort_unstable();
         letters
     };
+    if written.len() < 5 {
+        return false;
+    }
     let (known, written) = (sorted(known), sorted(written));
     let common = written
         .iter()

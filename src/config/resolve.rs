@@ -83,6 +83,10 @@ impl Config {
                 }
             }
         }
+        if let Some(listener) = bound.get(&self.admin.bind) {
+            let expected = format!("an address that listener {listener} does not use");
+            mistakes.add("admin.bind", self.admin.bind, expected);
+        }
         let mut usernames: HashMap<&str, &str> = HashMap::new();
         let mut addresses: HashMap<IpNet, &str> = HashMap::new();
         for (name, device) in &self.devices {
@@ -179,7 +183,14 @@ fn listener(reader: &Reader<'_>) -> ListenerConfig {
         ],
     );
     let files = match (reader.text("cert_file"), reader.text("key_file")) {
-        (Some(cert), Some(key)) => Some((PathBuf::from(cert), PathBuf::from(key))),
+        (Some(cert), Some(key)) => {
+            for (name, path) in [("cert_file", &cert), ("key_file", &key)] {
+                if let Err(error) = std::fs::File::open(path) {
+                    reader.wrong(name, format!("a file that can be read ({error})"));
+                }
+            }
+            Some((PathBuf::from(cert), PathBuf::from(key)))
+        }
         (Some(_), None) => {
             reader.wrong("key_file", "the private key's file, beside cert_file");
             None
@@ -224,11 +235,17 @@ fn listener(reader: &Reader<'_>) -> ListenerConfig {
 /// Networks that grant something: never all addresses there are.
 fn bounded_networks(reader: &Reader<'_>, key: &'static str) -> Vec<IpNet> {
     let networks: Vec<IpNet> = reader.networks(key);
-    if networks.iter().any(|network| network.prefix_len() == 0) {
-        reader.wrong(
-            key,
-            "networks smaller than all addresses (that is an open relay)",
-        );
+    let least = |network: &IpNet| match network {
+        IpNet::V4(_) => 8,
+        IpNet::V6(_) => 7,
+    };
+    if let Some(network) = networks
+        .iter()
+        .find(|network| network.prefix_len() < least(network))
+    {
+        let least = least(network);
+        let expected = format!("networks of /{least} or smaller (larger ones make an open relay)");
+        reader.wrong(key, expected);
     }
     networks
 }
@@ -286,16 +303,10 @@ fn device(reader: &Reader<'_>) -> DeviceConfig {
         Some(_) => reader.networks("networks"),
         None => bounded_networks(reader, "networks"),
     };
-    let nothing_written = [
-        "username",
-        "password",
-        "password_file",
-        "password_hash",
-        "networks",
-    ]
-    .iter()
-    .all(|key| !reader.is_written(key));
-    if nothing_written {
+    let nothing_written = ["username", "password", "password_file", "password_hash"]
+        .iter()
+        .all(|key| !reader.is_written(key));
+    if nothing_written && !reader.has_items("networks") {
         reader.wrong(
             "username",
             "a credential (username and password) and/or networks",
@@ -322,7 +333,7 @@ fn device_credential(reader: &Reader<'_>) -> Option<(String, Credential)> {
     let password = reader.secret("password", "password_file");
     let hash = reader.secret("password_hash", "password_hash_file");
     if let Some(hash) = &hash
-        && argon2::PasswordHash::new(hash.expose()).is_err()
+        && !is_argon2(hash.expose())
     {
         reader.wrong(
             "password_hash",
@@ -352,6 +363,14 @@ fn device_credential(reader: &Reader<'_>) -> Option<(String, Credential)> {
         }
         (None, None) => None,
     }
+}
+
+/// Complete, and of the one kind that sign-in verifies.
+fn is_argon2(hash: &str) -> bool {
+    argon2::PasswordHash::new(hash).is_ok_and(|hash| {
+        let complete = hash.salt.is_some() && hash.hash.is_some();
+        complete && hash.algorithm.as_str().starts_with("argon2")
+    })
 }
 
 fn from_override(reader: &Reader<'_>, allowed: &[AddressPattern]) -> FromOverride {
@@ -485,8 +504,8 @@ fn admin(root: &Reader<'_>) -> AdminConfig {
 
 const TEN_YEARS: Duration = Duration::from_secs(10 * 31_557_600);
 
-/// 50 MB of request less JSON and our headers, as octets before base64.
-const MESSAGE_OCTETS_MAX: u64 = 37_400_000;
+/// 50 MB of request less JSON and the largest header block we add to, as octets before base64.
+const MESSAGE_OCTETS_MAX: u64 = 37_200_000;
 
 /// Below this a token can be guessed.
 const TOKEN_OCTETS_MIN: usize = 16;

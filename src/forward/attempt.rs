@@ -7,6 +7,7 @@ use crate::mail::{Diagnostic, Outcome};
 use crate::spool::{Attempt, Leased, SpoolError, Transition};
 
 use super::classify::{AccountEffect, Classified, classify};
+use super::gate::{QUOTA_PAUSE, throttle_pause};
 use super::payload::upload;
 use super::workers::{ForwardSettings, Shared, Unknown};
 
@@ -25,7 +26,8 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
     let started_at = shared.clock.wall();
     let started = shared.clock.now();
     let attempt = leased.attempt(started_at);
-    let (received_at, recipients) = (leased.received_at, leased.dispatch.recipients.len());
+    let (failing_since, in_doubt) = (leased.failing_since, leased.in_doubt);
+    let recipients = leased.dispatch.recipients.len();
     let octets = (leased.prefix.len() + leased.head.len()) as u64 + leased.content.octets();
     let upload = match upload(leased.clone(), shared.spool.clone()) {
         Ok(upload) => upload,
@@ -51,7 +53,7 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         account,
     } = classify(&answer, octets);
     let now = shared.clock.wall();
-    let age = now.since(received_at);
+    let failing = failing_since.map_or(Duration::ZERO, |since| now.since(since));
     let random = shared.random();
     let transition = decide(
         &shared.settings,
@@ -59,13 +61,10 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         account,
         &attempt,
         now,
-        age,
+        failing,
         random,
     );
-    let next_at = match &transition {
-        Transition::Waiting(at, _) | Transition::InDoubt(at, _) => Some(*at),
-        Transition::Accepted { .. } | Transition::Bounced(_) => None,
-    };
+    let next_at = transition.due_at();
     settle(shared, attempt, transition).await;
     let took = shared.clock.now().saturating_duration_since(started);
     shared.journal.provider_answered(account.word());
@@ -73,6 +72,7 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         &attempt.id,
         recipients,
         attempt.number,
+        in_doubt,
         took,
         &outcome,
         next_at,
@@ -89,9 +89,13 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
 
 /// Leaves the dispatch to the operator.
 async fn hold(shared: &Shared, leased: &Leased, why: &str) -> Option<Attempted> {
-    if let Err(error) = shared.spool.hold(leased, Diagnostic::new(why)).await {
-        shared.journal.spool_failed("holding a dispatch", &error);
-        give_back(shared, leased).await;
+    let why = Diagnostic::new(why);
+    match shared.spool.hold(leased, why.clone()).await {
+        Ok(()) => shared.journal.held(&leased.id, &why),
+        Err(error) => {
+            shared.journal.spool_failed("holding a dispatch", &error);
+            give_back(shared, leased).await;
+        }
     }
     None
 }
@@ -109,12 +113,21 @@ fn decide(
     account: AccountEffect,
     attempt: &Attempt,
     now: Timestamp,
-    age: Duration,
+    failing: Duration,
     random: u32,
 ) -> Transition {
-    // What is wrong with the account is no reason to give up a message.
-    let account_at_fault = !matches!(account, AccountEffect::Fine | AccountEffect::Trouble);
-    if !account_at_fault && age >= settings.give_up_after {
+    // What is wrong with the account is no reason to give up a message, or to slow it down for good.
+    let pause = match account {
+        AccountEffect::Fine | AccountEffect::Trouble => None,
+        AccountEffect::Halt => Some(settings.probe_interval),
+        AccountEffect::Quota => Some(QUOTA_PAUSE),
+        AccountEffect::Throttle(wait) => Some(throttle_pause(wait, 0)),
+    };
+    if let (Some(pause), Outcome::Deferred(why)) = (pause, &outcome) {
+        return Transition::Paused(now.after(pause), why.clone());
+    }
+    // Counted from the first failure: time spent waiting for a key or without power is not failing.
+    if failing >= settings.give_up_after {
         let after = humantime::format_duration(settings.give_up_after);
         let gave_up = |words: String| {
             Outcome::Bounced(Diagnostic::new(format!("gave up after {after}: {words}")))

@@ -64,7 +64,7 @@ pub fn classify(answer: &Result<SendResult, ApiError>, octets: u64) -> Classifie
 
 fn of_result(result: &SendResult) -> Classified {
     if result.failed.unwrap_or(0) > 0 {
-        let text = result.failures.iter().flatten().next();
+        let text = result.failures.first();
         return of_failure(text.map_or("refused without a reason", String::as_str));
     }
     let email_id = result.email_id.clone().unwrap_or_default();

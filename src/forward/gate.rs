@@ -87,15 +87,24 @@ impl Gate {
                 self.state = GateState::Flowing;
                 return Some(Notice::Resumed);
             }
-            AccountEffect::Trouble => return None,
+            AccountEffect::Trouble => {
+                // A probe that failed for another reason says nothing about this one.
+                if let GateState::Shut { until, halted, .. } = &mut self.state
+                    && !late
+                {
+                    let pause = if *halted {
+                        self.probe_interval
+                    } else {
+                        THROTTLE_FIRST
+                    };
+                    *until = now + pause;
+                }
+                return None;
+            }
             _ if late => return None,
             AccountEffect::Halt => (self.probe_interval, true),
             AccountEffect::Quota => (QUOTA_PAUSE, false),
-            AccountEffect::Throttle(wait) => {
-                let doubled = THROTTLE_FIRST.saturating_mul(1 << times.min(8));
-                let pause = wait.unwrap_or(doubled).clamp(THROTTLE_FIRST, THROTTLE_MAX);
-                (pause, false)
-            }
+            AccountEffect::Throttle(wait) => (throttle_pause(wait, times), false),
         };
         self.state = GateState::Shut {
             until: now + pause,
@@ -115,11 +124,17 @@ impl Gate {
     }
 }
 
+/// What the provider asked for, or a minute that doubles each time; within bounds.
+pub(super) fn throttle_pause(wait: Option<Duration>, times: u32) -> Duration {
+    let doubled = THROTTLE_FIRST.saturating_mul(1 << times.min(8));
+    wait.unwrap_or(doubled).clamp(THROTTLE_FIRST, THROTTLE_MAX)
+}
+
 /// The vendor shuts callers out for at least a minute (NOTES section 4).
 const THROTTLE_FIRST: Duration = Duration::from_secs(60);
 const THROTTLE_MAX: Duration = Duration::from_secs(15 * 60);
 /// Quotas are per hour at their shortest; a probe costs one call.
-const QUOTA_PAUSE: Duration = Duration::from_secs(15 * 60);
+pub(super) const QUOTA_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use crate::auth::{Authenticator, Checked};
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::mail::{
-    Mailbox, Reply, ReversePath, Rules, SessionFacts, SignIn, Submitter, Verdict, reply,
+    Identity, Mailbox, Reply, ReversePath, Rules, SessionFacts, SignIn, Submitter, Verdict, reply,
 };
 use crate::message::{HeadCollector, PlanSettings};
 use crate::policy;
@@ -89,7 +89,14 @@ pub(super) struct Incoming {
     pub(super) head: HeadCollector,
     pub(super) draft: Draft,
     /// Why the message can't be taken, though it is still being read.
-    trouble: Option<Reply>,
+    trouble: Option<Trouble>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    HeaderTooBig,
+    /// Reported when it happened.
+    Spool,
 }
 
 impl Reception {
@@ -118,19 +125,17 @@ impl Reception {
                     Some((rules, submitter, incoming?))
                 });
                 let reply = match complete {
-                    Some((
-                        _,
-                        _,
-                        Incoming {
-                            trouble: Some(reply),
-                            ..
-                        },
-                    )) => reply,
-                    Some((rules, submitter, incoming)) => {
-                        self.intake
-                            .submit(facts, &rules, &submitter, incoming, received)
-                            .await
-                    }
+                    Some((rules, submitter, incoming)) => match incoming.trouble {
+                        Some(Trouble::HeaderTooBig) => {
+                            self.intake.header_too_big(facts, &submitter)
+                        }
+                        Some(Trouble::Spool) => reply::SPOOL_UNAVAILABLE,
+                        None => {
+                            self.intake
+                                .submit(facts, &rules, &submitter, incoming, received)
+                                .await
+                        }
+                    },
                     None => reply::SPOOL_UNAVAILABLE,
                 };
                 Answer::Settled(reply)
@@ -140,7 +145,6 @@ impl Reception {
 
     /// Takes a piece of message content.
     pub async fn content(&mut self, content: Bytes) {
-        let head_octets_max = self.intake.settings.head_octets_max;
         let journal = self.intake.journal;
         let Some(incoming) = self
             .transaction
@@ -151,11 +155,11 @@ impl Reception {
             return;
         };
         match incoming.head.feed(content) {
-            Err(_) => incoming.trouble = Some(reply::header_too_big(head_octets_max)),
+            Err(_) => incoming.trouble = Some(Trouble::HeaderTooBig),
             Ok(body) => {
                 if let Err(error) = incoming.draft.write(body).await {
                     journal.spool_failed("storing message content", &error);
-                    incoming.trouble = Some(reply::SPOOL_UNAVAILABLE);
+                    incoming.trouble = Some(Trouble::Spool);
                 }
             }
         }
@@ -170,7 +174,7 @@ impl Reception {
         &mut self,
         facts: &SessionFacts,
         sign_in: SignIn,
-    ) -> Result<Option<crate::mail::Identity>, Reply> {
+    ) -> Result<Option<Identity>, Reply> {
         let intake = &self.intake;
         let rules = intake.rules.load_full();
         if sign_in.username.is_empty() && sign_in.password.is_empty() {

@@ -6,7 +6,8 @@ use crate::mail::{
     Envelope, HeaderSender, Reply, ReversePath, Rules, SessionFacts, SpoolId, Submitter, reply,
 };
 use crate::message::{
-    HeaderView, Received as TraceFacts, header_sender, override_edits, plan, trace_headers,
+    HeaderView, PlanError, Received as TraceFacts, header_sender, override_edits, plan,
+    trace_headers,
 };
 use crate::policy::{self, SenderAction};
 use crate::session::Received;
@@ -27,7 +28,9 @@ impl Intake {
         let Incoming {
             head, mut draft, ..
         } = incoming;
-        let (head, body) = head.finish();
+        let Ok((head, body)) = head.finish() else {
+            return self.header_too_big(facts, submitter);
+        };
         if let Err(error) = draft.write(Bytes::from(body)).await {
             self.journal.spool_failed("storing message content", &error);
             return reply::SPOOL_UNAVAILABLE;
@@ -57,6 +60,15 @@ impl Intake {
                 reply::SPOOL_UNAVAILABLE
             }
         }
+    }
+
+    /// Says so to both sides.
+    pub(super) fn header_too_big(&self, facts: &SessionFacts, submitter: &Submitter) -> Reply {
+        let reply = reply::header_too_big(self.settings.head_octets_max);
+        let hint = "no mail program writes such a header: a faulty client, or an attack";
+        let device = submitter.device.as_deref();
+        self.journal.refused(facts, "message", device, &reply, hint);
+        reply
     }
 
     /// Everything that is decided from envelope and header block.
@@ -90,12 +102,7 @@ impl Intake {
             }
         }
         let dispatches =
-            plan(&view, &given.recipients, &base, self.settings.plan).map_err(|error| {
-                policy::Refusal {
-                    reply: reply::recipients_mismatch(&error.differing),
-                    hint: "envelope.mismatch is \"refuse\", and To/Cc and RCPT differ".to_owned(),
-                }
-            })?;
+            plan(&view, &given.recipients, &base, self.settings.plan).map_err(unplanned)?;
         let prefix = trace_headers(
             &view,
             &TraceFacts {
@@ -121,6 +128,23 @@ impl Intake {
             size: received.size,
             dispatches,
         })
+    }
+}
+
+fn unplanned(error: PlanError) -> policy::Refusal {
+    let (reply, hint) = match error {
+        PlanError::Differing(addresses) => (
+            reply::recipients_mismatch(&addresses),
+            "envelope.mismatch is \"refuse\", and To/Cc and RCPT differ",
+        ),
+        PlanError::TooManyFields => (
+            reply::TOO_MANY_ADDRESS_HEADERS,
+            "no mail program writes such a header: a faulty client, or an attack",
+        ),
+    };
+    policy::Refusal {
+        reply,
+        hint: hint.to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rustls::ServerConfig;
+use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -89,7 +90,7 @@ impl Listener {
     ///
     /// # Errors
     /// When one of them can't be bound.
-    pub async fn bind(
+    pub fn bind(
         addresses: &[SocketAddr],
         mut settings: ListenerSettings,
         intake: Arc<Intake>,
@@ -98,13 +99,11 @@ impl Listener {
     ) -> Result<Self, ListenError> {
         let mut sockets = Vec::new();
         for address in addresses {
-            let socket = TcpListener::bind(address)
-                .await
-                .map_err(|source| ListenError {
-                    name: Arc::clone(&settings.name),
-                    address: *address,
-                    source,
-                })?;
+            let socket = bind(*address, addresses).map_err(|source| ListenError {
+                name: Arc::clone(&settings.name),
+                address: *address,
+                source,
+            })?;
             sockets.push(socket);
         }
         settings.session.starttls = matches!(settings.tls, TlsMode::StartTls(_));
@@ -155,6 +154,21 @@ impl Listener {
     }
 }
 
+/// An IPv6 wildcard takes IPv4 too, unless the same port is asked for in IPv4 beside it.
+fn bind(address: SocketAddr, all: &[SocketAddr]) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        let beside = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
+        socket.set_only_v6(all.iter().any(beside))?;
+    }
+    // A restart must not wait for the last connections to time out.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
 async fn accept(
     socket: TcpListener,
     shared: Arc<Shared>,
@@ -194,6 +208,10 @@ fn turn_away(stream: &TcpStream, shared: &Shared, peer: IpAddr, reply: &Reply) {
     shared
         .journal
         .turned_away(&shared.settings.name, peer, reply);
+    if matches!(shared.settings.tls, TlsMode::Implicit(_)) {
+        // Text in clear would be noise to a client that expects TLS.
+        return;
+    }
     let mut line = Vec::new();
     reply.write_to(&mut line);
     // A full send buffer on a new connection does not happen; if it does, the close says enough.
@@ -250,8 +268,10 @@ async fn encrypted_from_start(
     let (TlsMode::Implicit(_), Some(acceptor)) = (&shared.settings.tls, &shared.acceptor) else {
         return Ok(transport);
     };
-    if !transport.speaks_within(SILENCE_MAX).await {
-        return Err(SessionEvent::SilentOnTlsPort);
+    match transport.first_octet_within(SILENCE_MAX).await {
+        Some(TLS_HANDSHAKE) => {}
+        Some(_) => return Err(SessionEvent::PlainOnTlsPort),
+        None => return Err(SessionEvent::SilentOnTlsPort),
     }
     let (encrypted, tls) = transport.encrypt(acceptor).await.map_err(|error| {
         tracing::debug!(session = %facts.session, %error, "handshake failed");
@@ -320,5 +340,11 @@ fn acceptor(certificate: Arc<Certificate>) -> TlsAcceptor {
 }
 
 static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
+
+/// The first octet of a TLS record that carries a handshake (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Connections that may wait to be accepted; the kernel cuts it to its own limit.
+const BACKLOG: i32 = 4096;
 
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);

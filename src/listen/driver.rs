@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -10,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::intake::Reception;
 use crate::journal::Journal;
-use crate::mail::SessionEvent;
-use crate::session::{Input, Output, Question, Session};
+use crate::mail::{SessionEvent, refusal_hint};
+use crate::session::{Answer, Input, Output, Question, Session};
 
 use super::transport::Transport;
 
@@ -33,6 +34,8 @@ pub(super) async fn drive(
     let mut unsent: Vec<u8> = Vec::new();
     let mut buffer = BytesMut::new();
     let mut stopping = false;
+    // Whether a 250 for a message is on its way to the client.
+    let mut unacknowledged = false;
     // Octets to be ready for: a command, or a flood of content.
     let mut ready_for = COMMAND_OCTETS;
     loop {
@@ -44,6 +47,12 @@ pub(super) async fn drive(
                 }
             }
             Output::Event(event) => around.journal.session_event(session.facts(), event),
+            Output::Refused(reply) => {
+                let hint = refusal_hint(&reply);
+                around
+                    .journal
+                    .refused(session.facts(), "command", None, &reply, hint);
+            }
             Output::Content(content) => {
                 ready_for = CONTENT_OCTETS;
                 reception.content(content).await;
@@ -61,7 +70,16 @@ pub(super) async fn drive(
                     ready_for = COMMAND_OCTETS;
                     buffer = BytesMut::new();
                 }
+                if question == Question::BeginData {
+                    // What is here already was sent ahead, however the network cut it.
+                    buffer.clear();
+                    let waiting = transport.read(&mut buffer, ready_for).now_or_never();
+                    if let Some(Ok(1..)) = waiting {
+                        session.handle_input(Input::Bytes(&buffer), around.clock.now());
+                    }
+                }
                 let answer = reception.answer(session.facts(), question).await;
+                unacknowledged = matches!(&answer, Answer::Settled(reply) if reply.is_positive());
                 session.handle_input(Input::Answer(answer), around.clock.now());
             }
             Output::StartTls => {
@@ -87,9 +105,14 @@ pub(super) async fn drive(
             }
             Output::Timeout(at) => {
                 if !flush(&mut transport, &mut unsent).await {
+                    if unacknowledged {
+                        let event = SessionEvent::AcknowledgementLost;
+                        around.journal.session_event(session.facts(), event);
+                    }
                     session.handle_input(Input::Eof, around.clock.now());
                     continue;
                 }
+                unacknowledged = false;
                 buffer.clear();
                 tokio::select! {
                     biased;

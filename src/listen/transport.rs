@@ -94,14 +94,15 @@ impl Transport {
         Ok((Self::Encrypted(Box::new(stream)), facts))
     }
 
-    /// Whether the first octet arrives in time; it is not taken.
-    pub(super) async fn speaks_within(&self, wait: Duration) -> bool {
-        match self {
-            Self::Clear(stream) => {
-                let mut first = [0];
-                matches!(timeout(wait, stream.peek(&mut first)).await, Ok(Ok(1)))
-            }
-            Self::Encrypted(_) => true,
+    /// The first octet, if it arrives in time; it is not taken.
+    pub(super) async fn first_octet_within(&self, wait: Duration) -> Option<u8> {
+        let Self::Clear(stream) = self else {
+            return None;
+        };
+        let mut first = [0];
+        match timeout(wait, stream.peek(&mut first)).await {
+            Ok(Ok(1)) => Some(first[0]),
+            _ => None,
         }
     }
 }

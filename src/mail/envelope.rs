@@ -70,12 +70,13 @@ pub struct Envelope {
 /// The header's own statement about its sender.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HeaderSender {
-    /// No From field, or one without any address: the envelope sender has to stand in.
-    Missing,
+    /// No From field, or one without any address: the envelope sender has to stand in. What Sender
+    /// says counts all the same.
+    Missing(Vec<Mailbox>),
     /// More than one From field: two readers would see two senders.
     Several,
-    /// A From or Sender field that can be read in two ways.
+    /// A field that can be read in two ways.
     Unreadable,
-    /// Every address of From and Sender.
+    /// Every address of From, Sender, Resent-From and Resent-Sender.
     Addresses(Vec<Mailbox>),
 }

@@ -1,5 +1,7 @@
 //! What went wrong in a session, in words that help the person beside the printer.
 
+use super::{Reply, reply};
+
 /// Something the operator should be able to see about a session.
 ///
 /// Never carries what the client sent: an unrecognized "command" may be half of a password.
@@ -7,6 +9,12 @@
 pub enum SessionEvent {
     /// The first octet was the start of a TLS hello.
     TlsOnPlainPort,
+    /// Plain text on a port that begins with TLS.
+    PlainOnTlsPort,
+    /// A web browser, or something else that speaks HTTP.
+    SpeaksHttp,
+    /// The client was gone before it could be told that its message was accepted.
+    AcknowledgementLost,
     /// The TLS handshake failed.
     TlsFailed,
     /// Nothing came on an implicit-TLS port.
@@ -38,6 +46,9 @@ impl SessionEvent {
     pub fn word(self) -> &'static str {
         match self {
             Self::TlsOnPlainPort => "tls_on_plain_port",
+            Self::PlainOnTlsPort => "plain_on_tls_port",
+            Self::SpeaksHttp => "speaks_http",
+            Self::AcknowledgementLost => "acknowledgement_lost",
             Self::TlsFailed => "tls_failed",
             Self::SilentOnTlsPort => "silent_on_tls_port",
             Self::PlaintextDiscarded => "plaintext_discarded",
@@ -59,6 +70,18 @@ impl SessionEvent {
             Self::TlsOnPlainPort => {
                 "the client starts TLS at once on a port that begins in clear: set the device to \
                  STARTTLS or to no encryption, or point it at a listener with tls = \"implicit\""
+            }
+            Self::PlainOnTlsPort => {
+                "the client speaks plain SMTP on a port that expects TLS at once: switch the device \
+                 to SSL/TLS, or point it at a listener with tls = \"starttls\" or \"none\""
+            }
+            Self::SpeaksHttp => {
+                "a web browser or health check speaks HTTP to the SMTP port: it was disconnected, \
+                 because a web page could send mail that way"
+            }
+            Self::AcknowledgementLost => {
+                "the message was accepted, but the client left before it was told so: it may send the \
+                 message again"
             }
             Self::TlsFailed => {
                 "the client could not agree on TLS (1.2 or 1.3) or does not trust the certificate: \
@@ -100,4 +123,56 @@ impl SessionEvent {
     pub fn is_notable(self) -> bool {
         !matches!(self, Self::Idle | Self::UnknownCommand)
     }
+}
+
+/// What a refused command means for the person beside the device; empty where the reply says it all.
+pub fn refusal_hint(refusal: &Reply) -> &'static str {
+    let hints: [(&Reply, &str); 10] = [
+        (
+            &reply::MECHANISM_UNKNOWN,
+            "the device wants another AUTH mechanism: choose LOGIN or PLAIN on it, often called \
+             \"basic\" or \"weakest\"",
+        ),
+        (
+            &reply::AUTH_NOT_BASE64,
+            "the device sends its credentials in a form that is not SMTP AUTH",
+        ),
+        (
+            &reply::HELO_FIRST,
+            "the client does not greet: profile = \"device\" tolerates that for MAIL",
+        ),
+        (
+            &reply::SENDER_NEEDS_DOMAIN,
+            "set a full sender address (name@domain) on the device",
+        ),
+        (
+            &reply::RECIPIENT_NEEDS_DOMAIN,
+            "set full recipient addresses (name@domain) on the device",
+        ),
+        (
+            &reply::RECIPIENT_IS_LITERAL,
+            "the provider can't deliver to an IP address: use a domain",
+        ),
+        (
+            &reply::RECIPIENT_UNROUTABLE,
+            "the provider can't deliver to a local name: use a full domain",
+        ),
+        (
+            &reply::LOCAL_PART_NOT_ASCII,
+            "the provider takes no umlauts and the like before the @",
+        ),
+        (
+            &reply::PARAMETER_UNKNOWN,
+            "the client uses an extension that was not offered: profile = \"device\" ignores it",
+        ),
+        (
+            &reply::NESTED_MAIL,
+            "the client starts a second message without ending the first: profile = \"device\" \
+             tolerates that",
+        ),
+    ];
+    hints
+        .iter()
+        .find(|(known, _)| *known == refusal)
+        .map_or("", |(_, hint)| hint)
 }

@@ -69,12 +69,19 @@ impl Mailbox {
 
     /// What two spellings of one address share: used to compare, never to send.
     pub fn key(&self) -> String {
-        self.text.to_ascii_lowercase()
+        let quoted = self.local().strip_prefix('"');
+        match quoted.and_then(|rest| rest.strip_suffix('"')) {
+            // Quotes that need not be there make no other address (RFC 5321 §4.1.2).
+            Some(plain) if plain.bytes().all(is_atom_or_dot) && !plain.is_empty() => {
+                format!("{plain}@{}", self.domain()).to_ascii_lowercase()
+            }
+            _ => self.text.to_ascii_lowercase(),
+        }
     }
 
     /// Whether both are the same address, ignoring case in either part.
     pub fn matches(&self, other: &Self) -> bool {
-        self.text.eq_ignore_ascii_case(&other.text)
+        self.key() == other.key()
     }
 
     /// Whether the domain is an IP address, bracketed or not: no provider can route that.
@@ -158,7 +165,11 @@ impl FromStr for AddressPattern {
     fn from_str(input: &str) -> Result<Self, MailboxError> {
         let domain = input.strip_prefix('@').unwrap_or(input);
         if domain.contains('@') {
-            return Mailbox::parse(input).map(Self::Address);
+            // A wildcard would be taken for a letter and match nobody.
+            return match Mailbox::parse(input) {
+                Ok(mailbox) if mailbox.local().contains('*') => Err(MailboxError::Syntax),
+                parsed => parsed.map(Self::Address),
+            };
         }
         if domain.chars().any(is_invisible) {
             return Err(MailboxError::Invisible);

@@ -16,7 +16,7 @@ mod verdict;
 
 pub use dispatch::{Dispatch, Edit, EditError, Hidden, Mismatch, apply_edits};
 pub use envelope::{Envelope, HeaderSender, Recipients, ReversePath};
-pub use event::SessionEvent;
+pub use event::{SessionEvent, refusal_hint};
 pub use facts::{Identity, SessionFacts, SessionId, SignIn, TlsFacts};
 pub use ids::{DispatchId, ParseIdError, SpoolId};
 pub use mailbox::{AddressPattern, Mailbox, MailboxError};

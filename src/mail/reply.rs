@@ -130,6 +130,15 @@ pub fn message_too_big(limit: u64, size: u64) -> Reply {
     )
 }
 
+/// The message is so far over the limit (octets) that nobody read it to its end.
+pub fn message_far_too_big(limit: u64, read: u64) -> Reply {
+    Reply::told(
+        552,
+        (5, 3, 4),
+        format!("message too big: limit {limit}, size over {read} octets"),
+    )
+}
+
 /// The header block is over the limit (octets).
 pub fn header_too_big(limit: usize) -> Reply {
     Reply::told(
@@ -236,6 +245,13 @@ pub const RECIPIENT_IS_LITERAL: Reply = Reply::fixed(
     (5, 1, 2),
     "recipient domain is an IP address, cannot be routed",
 );
+pub const RECIPIENT_UNROUTABLE: Reply = Reply::fixed(
+    550,
+    (5, 1, 2),
+    "recipient domain has no dot, cannot be routed",
+);
+pub const TOO_MANY_ADDRESS_HEADERS: Reply =
+    Reply::fixed(550, (5, 6, 0), "message has too many To, Cc or Bcc headers");
 pub const LOCAL_PART_NOT_ASCII: Reply =
     Reply::fixed(550, (5, 6, 7), "address has non-ASCII local part");
 pub const PARAMETER_UNKNOWN: Reply = Reply::fixed(555, (5, 5, 4), "parameter not recognized");

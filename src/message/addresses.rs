@@ -7,7 +7,9 @@
 //!
 //! RFC 5322 §3.4
 
-use mail_parser::{Address, MessageParser};
+use std::collections::HashSet;
+
+use mail_parser::{Addr, Address, MessageParser};
 
 use crate::mail::Mailbox;
 
@@ -31,35 +33,32 @@ pub struct Entry {
 
 /// Reads the value of a `To:`-like field.
 pub fn read_addresses(value: &[u8]) -> AddressList {
-    let lenient = read_leniently(value);
-    match read_strictly(value) {
-        Some(entries)
-            if entries
-                .iter()
-                .map(|entry| entry.mailbox.key())
-                .eq(lenient.iter().map(Mailbox::key)) =>
-        {
-            AddressList {
-                entries,
-                certain: true,
-            }
-        }
-        strict => {
-            // Whatever either reader saw counts as named by the header.
-            let mut entries: Vec<Entry> = lenient.into_iter().map(bare).collect();
-            for entry in strict.unwrap_or_default() {
-                if !entries
-                    .iter()
-                    .any(|known| known.mailbox.matches(&entry.mailbox))
-                {
-                    entries.push(bare(entry.mailbox));
-                }
-            }
-            AddressList {
-                entries,
-                certain: false,
-            }
-        }
+    let (lenient, plain_names) = read_leniently(value);
+    let strict = read_strictly(value);
+    if let Some(entries) = &strict
+        && plain_names
+        && entries
+            .iter()
+            .map(|entry| entry.mailbox.key())
+            .eq(lenient.iter().map(Mailbox::key))
+    {
+        return AddressList {
+            entries: strict.unwrap_or_default(),
+            certain: true,
+        };
+    }
+    // Whatever either reader saw counts as named by the header.
+    let mut entries: Vec<Entry> = lenient.into_iter().map(bare).collect();
+    let known: HashSet<String> = entries.iter().map(|entry| entry.mailbox.key()).collect();
+    let unseen = strict
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|entry| !known.contains(&entry.mailbox.key()))
+        .map(|entry| bare(entry.mailbox));
+    entries.extend(unseen);
+    AddressList {
+        entries,
+        certain: false,
     }
 }
 
@@ -70,22 +69,38 @@ fn bare(mailbox: Mailbox) -> Entry {
     }
 }
 
-fn read_leniently(value: &[u8]) -> Vec<Mailbox> {
+/// The addresses, and whether no display name or comment looks like yet another one.
+fn read_leniently(value: &[u8]) -> (Vec<Mailbox>, bool) {
     let mut block = b"To:".to_vec();
     block.extend_from_slice(value);
     block.extend_from_slice(b"\r\n\r\n");
     let parsed = MessageParser::default().parse_headers(&block);
     let Some(address) = parsed.as_ref().and_then(|message| message.to()) else {
-        return Vec::new();
+        return (Vec::new(), true);
     };
     let addresses = match address {
         Address::List(list) => list.iter().collect::<Vec<_>>(),
         Address::Group(groups) => groups.iter().flat_map(|group| &group.addresses).collect(),
     };
-    addresses
+    let plain_names = addresses.iter().all(|addr| has_plain_name(addr));
+    let mailboxes = addresses
         .into_iter()
         .filter_map(|addr| Mailbox::parse(addr.address.as_deref()?.trim()).ok())
-        .collect()
+        .collect();
+    (mailboxes, plain_names)
+}
+
+/// A reader that decodes or splits before it parses would take an address in a name for a recipient.
+/// The address's own repetition as its name is common and names nobody else.
+fn has_plain_name(addr: &Addr<'_>) -> bool {
+    let name = addr.name.as_deref().unwrap_or_default().to_lowercase();
+    let own = addr.address.as_deref().unwrap_or_default().to_lowercase();
+    let rest = if own.is_empty() {
+        name
+    } else {
+        name.replace(&own, "")
+    };
+    !rest.contains('@')
 }
 
 /// `None` for anything but a plain list of mailboxes, or an empty group.
@@ -181,7 +196,7 @@ fn read_element(element: &str) -> Option<Mailbox> {
             _ if in_comment && !scan.quoted => {}
             _ => {
                 // Nothing but space may follow the closing bracket.
-                if inside.is_some() && !character.is_whitespace() {
+                if inside.is_some() && character != ' ' {
                     return None;
                 }
                 outside.push(character);
@@ -194,10 +209,17 @@ fn read_element(element: &str) -> Option<Mailbox> {
             if phrase_names_address {
                 return None;
             }
-            Mailbox::parse(&inside).ok()
+            exactly(&inside)
         }
-        None => Mailbox::parse(outside.trim()).ok(),
+        None => exactly(outside.trim_matches(' ')),
     }
+}
+
+/// The address, if it needs no tidying up that another reader might not do.
+fn exactly(text: &str) -> Option<Mailbox> {
+    Mailbox::parse(text)
+        .ok()
+        .filter(|mailbox| mailbox.as_str() == text)
 }
 
 /// Keeps track of quotes, comments and angle brackets.
@@ -281,6 +303,7 @@ mod tests {
             (" =?utf-8?q?B=C3=BCro?= <b@d.test>", vec!["b@d.test"]),
             (" Undisclosed recipients:;", vec![]),
             ("", vec![]),
+            (" \"'A@b.test'\" <a@b.test>", vec!["a@b.test"]),
             (" bob@d.test (Bob, the builder)", vec!["bob@d.test"]),
         ] {
             let addresses: Vec<String> = addresses.into_iter().map(str::to_owned).collect();
@@ -304,6 +327,10 @@ mod tests {
             " <a@b.test>x@y.test",
             " a@b.test (open",
             " <@route.test:a@b.test>",
+            " a@b.test.",
+            " \"x, victim@v.test\" <a@b.test>",
+            " =?utf-8?q?victim=40v.test=2C?= <a@b.test>",
+            " a@b.test (x, victim@v.test)",
         ] {
             assert!(!read(value).1, "{value:?}: {:?}", read(value));
         }

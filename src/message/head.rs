@@ -1,9 +1,10 @@
 //! Separates the header block from the body while a message streams by.
 //!
 //! The block is made canonical on the way: a message without headers gets an empty block, a space
-//! before a colon goes, a lone header name is kept as `X-Malformed:`, and text where a header should
-//! be starts the body. Without this the provider could read body text as headers, and reach people
-//! whom the envelope does not name.
+//! before a colon goes, a lone header name or a stray line between headers is kept as `X-Malformed:`
+//! (but for a lone `Bcc`, which goes), and other text where a header should be starts the body. Without
+//! this the provider could read body text as headers, and reach people whom the envelope does not
+//! name; and a header that begins too late would show its Bcc in the body.
 //!
 //! RFC 5322 §2.2; device-quirks 5.7, 6.3, 6.5
 
@@ -65,6 +66,9 @@ impl HeadCollector {
         let mut body = self.raw.split_off(body_start).freeze();
         let raw = self.raw.split().freeze();
         let canonical = Canonical::of(&raw[..head_end]);
+        if canonical.head.len() > self.octets_max {
+            return Err(HeadTooBig);
+        }
         if canonical.body_start < head_end {
             // The empty line found is part of the body: the header block ended before it.
             let mut longer = BytesMut::from(&raw[canonical.body_start..]);
@@ -76,16 +80,22 @@ impl HeadCollector {
     }
 
     /// The message is complete: the canonical block, and what turned out to be body after all.
-    pub fn finish(self) -> (Vec<u8>, Vec<u8>) {
+    ///
+    /// # Errors
+    /// When the block is over the limit.
+    pub fn finish(self) -> Result<(Vec<u8>, Vec<u8>), HeadTooBig> {
         if self.complete {
-            return (self.raw.to_vec(), Vec::new());
+            return Ok((self.raw.to_vec(), Vec::new()));
         }
         let mut raw = self.raw.to_vec();
         if !raw.is_empty() && !raw.ends_with(b"\r\n") {
             raw.extend_from_slice(b"\r\n");
         }
         let canonical = Canonical::of(&raw);
-        (canonical.head, raw[canonical.body_start..].to_vec())
+        if canonical.head.len() > self.octets_max {
+            return Err(HeadTooBig);
+        }
+        Ok((canonical.head, raw[canonical.body_start..].to_vec()))
     }
 }
 
@@ -99,19 +109,28 @@ impl Canonical {
     fn of(raw: &[u8]) -> Self {
         let mut head = Vec::with_capacity(raw.len());
         let mut start = 0;
+        // Whether the field above is being dropped; lines folded under it go along.
+        let mut dropping = false;
         while start < raw.len() {
-            let end = memchr::memmem::find(&raw[start..], b"\r\n")
-                .map_or(raw.len(), |found| start + found + 2);
+            let end = line_end(raw, start);
             let line = &raw[start..end];
-            match Line::of(line, head.is_empty()) {
-                Line::Good => head.extend_from_slice(line),
+            let read = Line::of(line, start == 0);
+            dropping &= matches!(read, Line::Folded);
+            match read {
+                Line::Folded if dropping => {}
+                Line::Good | Line::Folded => head.extend_from_slice(line),
                 Line::SpaceBeforeColon { name, colon } => {
                     head.extend_from_slice(&line[..name]);
                     head.extend_from_slice(&line[colon..]);
                 }
-                Line::NameAlone => {
-                    head.extend_from_slice(b"X-Malformed: ");
-                    head.extend_from_slice(line);
+                Line::NameAlone if is_bcc(line) => dropping = true,
+                Line::NameAlone => keep_malformed(&mut head, line),
+                // An mbox separator, or a stray line that more headers follow.
+                Line::Text if line.starts_with(b"From ") || line.starts_with(b">From ") => {
+                    keep_malformed(&mut head, line);
+                }
+                Line::Text if start > 0 && header_follows(raw, end) => {
+                    keep_malformed(&mut head, line);
                 }
                 Line::Text => break,
             }
@@ -124,8 +143,32 @@ impl Canonical {
     }
 }
 
+fn line_end(raw: &[u8], start: usize) -> usize {
+    memchr::memmem::find(&raw[start..], b"\r\n").map_or(raw.len(), |found| start + found + 2)
+}
+
+fn is_bcc(line: &[u8]) -> bool {
+    let name = line.trim_ascii();
+    name.eq_ignore_ascii_case(b"Bcc") || name.eq_ignore_ascii_case(b"Resent-Bcc")
+}
+
+fn header_follows(raw: &[u8], start: usize) -> bool {
+    let line = &raw[start..line_end(raw, start)];
+    !line.is_empty()
+        && matches!(
+            Line::of(line, false),
+            Line::Good | Line::SpaceBeforeColon { .. }
+        )
+}
+
+fn keep_malformed(head: &mut Vec<u8>, line: &[u8]) {
+    head.extend_from_slice(b"X-Malformed: ");
+    head.extend_from_slice(line);
+}
+
 enum Line {
     Good,
+    Folded,
     SpaceBeforeColon { name: usize, colon: usize },
     NameAlone,
     Text,
@@ -134,7 +177,7 @@ enum Line {
 impl Line {
     fn of(line: &[u8], first: bool) -> Self {
         if line.first().is_some_and(|octet| b" \t".contains(octet)) {
-            return if first { Self::Text } else { Self::Good };
+            return if first { Self::Text } else { Self::Folded };
         }
         let name = line
             .iter()
@@ -173,7 +216,7 @@ mod tests {
             let part = collector.feed(Bytes::copy_from_slice(bytes));
             body.extend_from_slice(&part.expect("a small header"));
         }
-        let (head, more) = collector.finish();
+        let (head, more) = collector.finish().expect("a small header");
         body.extend_from_slice(&more);
         (
             String::from_utf8(head).expect("text"),
@@ -215,8 +258,23 @@ mod tests {
             ),
             (
                 "A: 1\r\nDear Bob,\r\nTo: x@y\r\n\r\nz",
+                "A: 1\r\nX-Malformed: Dear Bob,\r\nTo: x@y\r\n",
+                "z",
+            ),
+            (
+                "A: 1\r\nDear Bob,\r\nhow are you?\r\n\r\nz",
                 "A: 1\r\n",
-                "Dear Bob,\r\nTo: x@y\r\n\r\nz",
+                "Dear Bob,\r\nhow are you?\r\n\r\nz",
+            ),
+            (
+                "From scan Mon Jan 1\r\nA: 1\r\n\r\nz",
+                "X-Malformed: From scan Mon Jan 1\r\nA: 1\r\n",
+                "z",
+            ),
+            (
+                "A: 1\r\nBcc\r\n h@y\r\n i@y\r\nB: 2\r\n c\r\n\r\nz",
+                "A: 1\r\nB: 2\r\n c\r\n",
+                "z",
             ),
         ] {
             for piece in 1..=message.len().max(1) {

@@ -12,8 +12,8 @@
 //! | the envelope names more | one each for the hidden ones (`separate`), or one `Bcc:` line (`bcc`) |
 //! | over 100 recipients in a header | several of at most 100 |
 //!
-//! A `Bcc:` field is always removed and never decides anything; `Resent-To`/`Resent-Cc` are renamed
-//! because some mail software lets them override To.
+//! A `Bcc:` field is always removed and never decides anything; `Resent-To`, `Resent-Cc` and
+//! `Apparently-To` are renamed because some mail software takes recipients from them.
 
 use std::collections::HashSet;
 
@@ -31,29 +31,41 @@ pub struct PlanSettings {
     pub hidden: Hidden,
 }
 
-/// Headers and envelope differ and the settings refuse that.
+/// There is no plan for this message.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("header recipients differ from the envelope")]
-pub struct PlanError {
-    /// The addresses that only one of both names.
-    pub differing: Vec<Mailbox>,
+pub enum PlanError {
+    /// Headers and envelope differ and the settings refuse that; these addresses only one of both
+    /// names.
+    #[error("header recipients differ from the envelope")]
+    Differing(Vec<Mailbox>),
+    /// Every copy would carry an edit for each of these fields.
+    #[error("too many To, Cc or Bcc fields")]
+    TooManyFields,
 }
 
 /// Plans the dispatches. `base` are edits that every copy needs, such as a replaced sender.
 ///
 /// # Errors
-/// With [`Mismatch::Refuse`] when headers and envelope name different addresses.
+/// With [`Mismatch::Refuse`] when headers and envelope name different addresses; and for a header
+/// with more address fields than any mail program writes.
 pub fn plan(
     view: &HeaderView<'_>,
     envelope: &Recipients,
     base: &[Edit],
     settings: PlanSettings,
 ) -> Result<Vec<Dispatch>, PlanError> {
+    let fields: usize = ADDRESS_FIELDS
+        .iter()
+        .map(|name| view.named(name).count())
+        .sum();
+    if fields > ADDRESS_FIELDS_MAX {
+        return Err(PlanError::TooManyFields);
+    }
     let named = Named::read(view, envelope);
     if settings.mismatch == Mismatch::Refuse {
         let differing: Vec<Mailbox> = named.surplus.iter().chain(&named.hidden).cloned().collect();
         if !differing.is_empty() {
-            return Err(PlanError { differing });
+            return Err(PlanError::Differing(differing));
         }
     }
     let draft = Draft {
@@ -90,7 +102,7 @@ impl Named {
         let wanted: HashSet<String> = envelope.as_slice().iter().map(Mailbox::key).collect();
         let mut seen = HashSet::new();
         let mut surplus = Vec::new();
-        let mut faithful = !RESENT.iter().any(|name| view.has(name));
+        let mut faithful = !ADDRESS_FIELDS[3..].iter().any(|name| view.has(name));
         let mut read = |name: &str| {
             let mut kept = Vec::new();
             let mut count = 0;
@@ -226,7 +238,7 @@ impl Draft<'_> {
                 end: field.span.end,
                 text: String::new(),
             });
-        let renamed = ["Resent-To", "Resent-Cc"]
+        let renamed = ["Resent-To", "Resent-Cc", "Apparently-To"]
             .into_iter()
             .flat_map(|name| self.view.named(name))
             .map(|field| insertion(field.span.start, ORIGINAL.to_owned()));
@@ -277,8 +289,19 @@ fn address_line(name: &str, texts: &[&str]) -> String {
 /// What a replaced field's old name is prefixed with.
 pub(super) const ORIGINAL: &str = "X-Original-";
 
-/// Fields that override To in some mail software.
-const RESENT: [&str; 3] = ["Resent-To", "Resent-Cc", "Resent-Bcc"];
+/// Every field that some mail software takes recipients from; behind the first three, in place of To.
+const ADDRESS_FIELDS: [&str; 7] = [
+    "To",
+    "Cc",
+    "Bcc",
+    "Resent-To",
+    "Resent-Cc",
+    "Resent-Bcc",
+    "Apparently-To",
+];
+
+/// RFC 5322 §3.6 allows one of each; a resent message may have been resent a few times.
+const ADDRESS_FIELDS_MAX: usize = 30;
 
 /// The provider takes at most 100 addresses in each of To, Cc and Bcc (NOTES section 5).
 const RECIPIENTS_PER_FIELD_MAX: usize = 100;
@@ -412,6 +435,14 @@ mod tests {
     }
 
     #[test]
+    fn a_header_made_of_address_fields_is_refused() {
+        let head = "To:\r\n".repeat(50_000);
+        let view = HeaderView::new(head.as_bytes());
+        let planned = plan(&view, &recipients("a@b.c"), &[], REWRITE);
+        assert_eq!(planned, Err(PlanError::TooManyFields));
+    }
+
+    #[test]
     fn a_mismatch_can_be_refused_by_name() {
         let settings = PlanSettings {
             mismatch: Mismatch::Refuse,
@@ -419,8 +450,8 @@ mod tests {
         };
         let view = HeaderView::new(b"To: a@b.c, s@b.c\r\n");
         let error = plan(&view, &recipients("a@b.c h@b.c"), &[], settings).expect_err("refused");
-        let named: Vec<&str> = error.differing.iter().map(Mailbox::as_str).collect();
-        assert_eq!(named, ["s@b.c", "h@b.c"]);
+        let differing = ["s@b.c", "h@b.c"].map(|text| text.parse().expect("an address"));
+        assert_eq!(error, PlanError::Differing(differing.to_vec()));
         assert!(plan(&view, &recipients("a@b.c s@b.c"), &[], settings).is_ok());
     }
 }

@@ -8,42 +8,44 @@ use super::addresses::read_addresses;
 use super::fields::HeaderView;
 use super::plan::{ORIGINAL, insertion};
 
-/// Reads From and Sender.
+/// Reads From and everything else that names a sender.
 pub fn header_sender(view: &HeaderView<'_>) -> HeaderSender {
-    let mut from_fields = view.named("From");
-    let Some(from) = from_fields.next() else {
-        return HeaderSender::Missing;
-    };
-    if from_fields.next().is_some() {
+    if view.named("From").count() > 1 {
         return HeaderSender::Several;
     }
-    let value = view.value(from);
-    let list = read_addresses(value);
-    if list.entries.is_empty() && !value.contains(&b'@') {
-        return HeaderSender::Missing;
+    let mut certain = true;
+    let mut read = |name: &str| {
+        let mut addresses = Vec::new();
+        for field in view.named(name) {
+            let value = view.value(field);
+            let list = read_addresses(value);
+            // A name without any address names nobody.
+            certain &= list.certain || (list.entries.is_empty() && !value.contains(&b'@'));
+            addresses.extend(list.entries.into_iter().map(|entry| entry.mailbox));
+        }
+        addresses
+    };
+    let mut addresses = read("From");
+    let missing = addresses.is_empty();
+    for name in &SENDERS[1..] {
+        addresses.extend(read(name));
     }
-    let mut certain = list.certain;
-    let mut addresses: Vec<Mailbox> = list
-        .entries
-        .into_iter()
-        .map(|entry| entry.mailbox)
-        .collect();
-    for field in view.named("Sender") {
-        let list = read_addresses(view.value(field));
-        certain &= list.certain;
-        addresses.extend(list.entries.into_iter().map(|entry| entry.mailbox));
-    }
-    if certain {
-        HeaderSender::Addresses(addresses)
-    } else {
+    if !certain {
         HeaderSender::Unreadable
+    } else if missing {
+        HeaderSender::Missing(addresses)
+    } else {
+        HeaderSender::Addresses(addresses)
     }
 }
+
+/// Every field that says who sent a message.
+const SENDERS: [&str; 4] = ["From", "Sender", "Resent-From", "Resent-Sender"];
 
 /// Edits that make `sender` the only sender; what stood there is kept as `X-Original-…`, and as
 /// Reply-To where answers had no other address.
 pub fn override_edits(view: &HeaderView<'_>, sender: &Mailbox) -> Vec<Edit> {
-    let old: Vec<usize> = ["From", "Sender"]
+    let old: Vec<usize> = SENDERS
         .into_iter()
         .flat_map(|name| view.named(name))
         .map(|field| field.span.start)
@@ -72,8 +74,13 @@ mod tests {
     fn the_header_sender_is_read_or_said_to_be_doubtful() {
         let mailbox = |text: &str| text.parse::<Mailbox>().expect("an address");
         for (head, sender) in [
-            ("To: a@b.c\r\n", HeaderSender::Missing),
-            ("From: Scanner\r\n", HeaderSender::Missing),
+            ("To: a@b.c\r\n", HeaderSender::Missing(vec![])),
+            ("From: Scanner\r\n", HeaderSender::Missing(vec![])),
+            (
+                "Sender: d@b.c\r\nResent-From: e@b.c\r\n",
+                HeaderSender::Missing(vec![mailbox("d@b.c"), mailbox("e@b.c")]),
+            ),
+            ("Sender: <d@b.c\r\n", HeaderSender::Unreadable),
             ("From: a@b.c\r\nfrom: d@b.c\r\n", HeaderSender::Several),
             ("From: a@b.c <d@b.c>\r\n", HeaderSender::Unreadable),
             ("From: <a@b.c\r\n", HeaderSender::Unreadable),

@@ -171,22 +171,28 @@ fn judge(
             "allowed_senders can't be checked against a From that can be read in two ways",
         )),
         HeaderSender::Unreadable => Ok(SenderAction::Keep),
-        HeaderSender::Missing => match reverse_path.mailbox() {
-            Some(mailbox) => Ok(SenderAction::Complete(mailbox.clone())),
+        HeaderSender::Missing(others) => match reverse_path.mailbox() {
+            Some(mailbox) => {
+                all_allowed(device, others).map(|()| SenderAction::Complete(mailbox.clone()))
+            }
             None => Err(plain(
                 reply::FROM_MISSING,
                 "neither the envelope nor the header names a sender",
             )),
         },
         HeaderSender::Addresses(addresses) => {
-            let Some((name, rule)) = device else {
-                return Ok(SenderAction::Keep);
-            };
-            match addresses.iter().find(|address| !allows(rule, address)) {
-                Some(address) => Err(not_allowed(name, reply::header_sender_not_allowed(address))),
-                None => Ok(SenderAction::Keep),
-            }
+            all_allowed(device, addresses).map(|()| SenderAction::Keep)
         }
+    }
+}
+
+fn all_allowed(device: Option<(&str, &DeviceRule)>, addresses: &[Mailbox]) -> Result<(), Refusal> {
+    let Some((name, rule)) = device else {
+        return Ok(());
+    };
+    match addresses.iter().find(|address| !allows(rule, address)) {
+        Some(address) => Err(not_allowed(name, reply::header_sender_not_allowed(address))),
+        None => Ok(()),
     }
 }
 

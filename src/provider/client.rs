@@ -166,19 +166,33 @@ impl Provider {
                 // The body is gone without being complete: the exchange will say why.
                 std::future::pending::<()>().await;
             }
-            sleep(self.deadlines.answer).await;
+            // "Left" means handed to the system, which holds back some of it on a slow line.
+            let held_back = octets.min(SOCKET_OCTETS_MAX) / self.deadlines.upload_rate_min.max(1);
+            sleep(self.deadlines.answer + Duration::from_secs(held_back)).await;
         };
         let (status, retry_after, body) = tokio::select! {
             answer = exchange => answer?,
             () = patience => return Err(too_slow("no answer in time")),
             () = sleep(self.deadlines.whole(octets)) => return Err(too_slow("the call took too long")),
         };
+        let body = self.without_key(body);
         if (200..300).contains(&status) && !carries_error(&body) {
             Ok((status, body))
         } else {
             let refusal = Refusal::read(status, &body, retry_after);
             Err(ApiError::Refused(Box::new(refusal)))
         }
+    }
+
+    /// An answer may quote our key; what is read from it may be logged.
+    fn without_key(&self, body: Vec<u8>) -> Vec<u8> {
+        let key = self.account.key.expose();
+        if key.is_empty() || memchr::memmem::find(&body, key.as_bytes()).is_none() {
+            return body;
+        }
+        String::from_utf8_lossy(&body)
+            .replace(key.as_str(), "(api key)")
+            .into_bytes()
     }
 
     async fn read(mut response: Response) -> Result<(u16, Option<Duration>, Vec<u8>), ApiError> {
@@ -248,11 +262,16 @@ fn read_data<T: DeserializeOwned>(body: &[u8]) -> Result<(T, String), ApiError> 
 /// Some 200 answers carry an error and nothing else (NOTES section 3).
 fn carries_error(body: &[u8]) -> bool {
     let root: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-    let has = |name: &str| {
-        let inner = root["data"][name].as_str().or(root[name].as_str());
-        inner.is_some_and(|text| !text.is_empty())
+    let member = |name: &str| match &root["data"][name] {
+        Value::Null => root[name].clone(),
+        found => found.clone(),
     };
-    has("error_code") || has("error")
+    let says_something = |name: &str| member(name).as_str().is_some_and(|text| !text.is_empty());
+    let is_result = ["succeeded", "failed"]
+        .iter()
+        .any(|name| !member(name).is_null())
+        || says_something("email_id");
+    !is_result && (says_something("error_code") || says_something("error"))
 }
 
 /// Seconds, or an HTTP date.
@@ -264,6 +283,9 @@ fn read_retry_after(value: &HeaderValue) -> Option<Duration> {
     let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     Some(Timestamp(at.as_millisecond()).since(crate::clock::Clock.wall()))
 }
+
+/// More than the system buffers for one connection by default.
+const SOCKET_OCTETS_MAX: u64 = 4 * 1024 * 1024;
 
 /// The vendor cuts bodies at 1 MB itself; an answer to a send is a few hundred octets.
 const ANSWER_OCTETS_MAX: usize = 1024 * 1024;

@@ -4,6 +4,7 @@
 //! `failures` (NOTES section 3).
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::client::Endpoint;
 
@@ -60,22 +61,56 @@ pub struct SendRequest {
     pub fastaccept: bool,
 }
 
-/// The answer to either. Counts are of mails, not of recipients.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// The answer to either. Counts are of mails, not of recipients. Members are read whatever their type:
+/// how `failures` looks is not published, and a mail that was accepted must not be sent again because
+/// of it.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(from = "Value")]
 pub struct SendResult {
     /// Missing in one published example, empty when the mail was refused.
-    #[serde(default)]
     pub email_id: Option<String>,
     /// Mails accepted; missing with `fastaccept`.
-    #[serde(default)]
     pub succeeded: Option<u64>,
     /// Mails refused; missing with `fastaccept`.
-    #[serde(default)]
     pub failed: Option<u64>,
     /// One text per refused mail.
-    #[serde(default)]
-    pub failures: Option<Vec<String>>,
+    pub failures: Vec<String>,
     /// The call's name at the provider; filled in from the envelope of the answer.
-    #[serde(skip)]
     pub request_id: String,
+}
+
+impl From<Value> for SendResult {
+    fn from(data: Value) -> Self {
+        Self {
+            email_id: text(&data["email_id"]),
+            succeeded: count(&data["succeeded"]),
+            failed: count(&data["failed"]),
+            failures: match &data["failures"] {
+                Value::Array(items) => items.iter().filter_map(text).collect(),
+                one => text(one).into_iter().collect(),
+            },
+            request_id: String::new(),
+        }
+    }
+}
+
+/// Null, `""`, `[]` and `{}` all mean nothing (NOTES section 15).
+fn text(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::Null | Value::Bool(_) => return None,
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => return None,
+        Value::Object(members) if members.is_empty() => return None,
+        other => other.to_string(),
+    };
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn count(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => number.as_u64(),
+        Value::Bool(yes) => Some(u64::from(*yes)),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
 }

@@ -128,6 +128,9 @@ impl Refusal {
     fn disposition(&self) -> Disposition {
         let code = self.error_code.as_deref().unwrap_or_default();
         let text = self.error.as_deref().unwrap_or_default();
+        if self.status == 413 {
+            return Disposition::Bounce;
+        }
         if let Some(disposition) = account_trouble(text) {
             return disposition;
         }
@@ -143,7 +146,6 @@ impl Refusal {
             _ if code.ends_with(".INVALID_IN_PAYLOAD") || key_at_fault => Disposition::Halt,
             401 | 403 | 404 | 405 => Disposition::Halt,
             402 => Disposition::Quota,
-            413 => Disposition::Bounce,
             // A 200 that carries an error is a 400 in disguise.
             200..=299 | 400 | 422 if !code.is_empty() || !text.is_empty() => Disposition::Bounce,
             503 => Disposition::Defer,
@@ -166,12 +168,7 @@ pub(super) fn account_trouble(text: &str) -> Option<Disposition> {
         Some(Disposition::Halt)
     } else if any(&["ratelimit exceeded", "rate limit exceeded"]) {
         Some(Disposition::Throttle(None))
-    } else if any(&[
-        "monthly quota",
-        "daily quota",
-        "sending quota",
-        "sending limit",
-    ]) {
+    } else if any(&["monthly quota", "daily quota", "sending quota"]) {
         Some(Disposition::Quota)
     } else {
         None

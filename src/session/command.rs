@@ -35,6 +35,10 @@ pub(super) enum Command<'a> {
     Blank,
     /// A known verb with a wrong argument.
     Wrong(Reply),
+    /// A well-formed address that nobody can use: no fault of the protocol.
+    Unusable(Reply),
+    /// Not SMTP, but HTTP.
+    Http,
     /// No verb at all.
     Unknown,
 }
@@ -67,6 +71,7 @@ impl<'a> Command<'a> {
                 parameter: !argument.is_empty(),
             },
             b"AUTH" => auth(argument),
+            _ if is_http(line) => Self::Http,
             _ => Self::Unknown,
         }
     }
@@ -79,7 +84,8 @@ impl<'a> Command<'a> {
         };
         let line_end = memchr::memchr(b'\n', rest);
         // A line ended by LF alone behind a message is how smuggled commands look.
-        if line_end.is_some_and(|end| end == 0 || rest[end - 1] != b'\r') {
+        let bare = |end: usize| end == 0 || rest[end - 1] != b'\r';
+        if memchr::memchr_iter(b'\n', rest).any(bare) {
             return false;
         }
         let line = &rest[..line_end.unwrap_or(rest.len())];
@@ -116,13 +122,14 @@ fn helo_name(argument: &[u8]) -> String {
 }
 
 fn mail<'a>(argument: &'a [u8], leniency: &Leniency) -> Command<'a> {
-    let Some(argument) = path_argument(argument, "FROM") else {
-        return Command::Wrong(reply::BAD_SYNTAX);
+    let argument = match path_argument(argument, "FROM") {
+        Ok(argument) => argument,
+        Err(refused) => return refused,
     };
     let (mailbox, parameters) = match parse_path(argument, leniency.sloppy_paths) {
         Ok(read) => read,
-        Err(MailboxError::NoDomain) => return Command::Wrong(reply::SENDER_NEEDS_DOMAIN),
-        Err(MailboxError::LocalNotAscii) => return Command::Wrong(reply::LOCAL_PART_NOT_ASCII),
+        Err(MailboxError::NoDomain) => return Command::Unusable(reply::SENDER_NEEDS_DOMAIN),
+        Err(MailboxError::LocalNotAscii) => return Command::Unusable(reply::LOCAL_PART_NOT_ASCII),
         Err(_) => return Command::Wrong(reply::SENDER_SYNTAX),
     };
     if !parameters_are_known(&parameters, leniency) {
@@ -131,7 +138,10 @@ fn mail<'a>(argument: &'a [u8], leniency: &Leniency) -> Command<'a> {
     let size = parameters
         .iter()
         .find(|parameter| parameter.keyword.eq_ignore_ascii_case("SIZE"))
-        .and_then(|parameter| parameter.value?.parse().ok());
+        .and_then(|parameter| parameter.value)
+        .filter(|value| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()))
+        // More digits than fit are more octets than fit.
+        .map(|value| value.parse().unwrap_or(u64::MAX));
     Command::Mail {
         reverse_path: mailbox.map_or(ReversePath::Null, ReversePath::Mailbox),
         size,
@@ -139,32 +149,59 @@ fn mail<'a>(argument: &'a [u8], leniency: &Leniency) -> Command<'a> {
 }
 
 fn rcpt<'a>(argument: &'a [u8], leniency: &Leniency) -> Command<'a> {
-    let Some(argument) = path_argument(argument, "TO") else {
-        return Command::Wrong(reply::BAD_SYNTAX);
+    let argument = match path_argument(argument, "TO") {
+        Ok(argument) => argument,
+        Err(refused) => return refused,
     };
     match parse_path(argument, leniency.sloppy_paths) {
         Ok((Some(mailbox), parameters)) if parameters_are_known(&parameters, leniency) => {
             if mailbox.is_literal() {
-                Command::Wrong(reply::RECIPIENT_IS_LITERAL)
+                Command::Unusable(reply::RECIPIENT_IS_LITERAL)
+            } else if !mailbox.domain().contains('.') {
+                Command::Unusable(reply::RECIPIENT_UNROUTABLE)
             } else {
                 Command::Rcpt(mailbox)
             }
         }
         Ok((Some(_), _)) => Command::Wrong(reply::PARAMETER_UNKNOWN),
-        Err(MailboxError::NoDomain) => Command::Wrong(reply::RECIPIENT_NEEDS_DOMAIN),
-        Err(MailboxError::LocalNotAscii) => Command::Wrong(reply::LOCAL_PART_NOT_ASCII),
+        Err(MailboxError::NoDomain) => Command::Unusable(reply::RECIPIENT_NEEDS_DOMAIN),
+        Err(MailboxError::LocalNotAscii) => Command::Unusable(reply::LOCAL_PART_NOT_ASCII),
         Ok((None, _)) | Err(_) => Command::Wrong(reply::RECIPIENT_SYNTAX),
     }
 }
 
 /// What follows `FROM:` or `TO:`, with spaces allowed around the colon.
-fn path_argument<'a>(argument: &'a [u8], keyword: &str) -> Option<&'a str> {
-    let argument = std::str::from_utf8(argument).ok()?;
-    let (word, rest) = argument.split_at_checked(keyword.len())?;
-    if !word.eq_ignore_ascii_case(keyword) {
-        return None;
+fn path_argument<'a>(argument: &'a [u8], keyword: &str) -> Result<&'a str, Command<'a>> {
+    let wrong = Command::Wrong(reply::BAD_SYNTAX);
+    let rest = match argument.split_at_checked(keyword.len()) {
+        Some((word, rest)) if word.eq_ignore_ascii_case(keyword.as_bytes()) => rest,
+        _ => return Err(wrong),
+    };
+    match rest.trim_ascii_start().strip_prefix(b":") {
+        // Some 8-bit character set: no address that we could name to the provider.
+        Some(path) => {
+            std::str::from_utf8(path).map_err(|_| Command::Unusable(reply::LOCAL_PART_NOT_ASCII))
+        }
+        None => Err(wrong),
     }
-    rest.trim_ascii_start().strip_prefix(':')
+}
+
+/// A request line: a browser can be made to send mail if the rest of its request is read as SMTP.
+fn is_http(line: &[u8]) -> bool {
+    let methods = [
+        &b"GET "[..],
+        b"POST ",
+        b"PUT ",
+        b"HEAD ",
+        b"OPTIONS ",
+        b"CONNECT ",
+        b"DELETE ",
+        b"PATCH ",
+    ];
+    let version = line.windows(8).any(|window| {
+        window.eq_ignore_ascii_case(b" HTTP/1.") || window.eq_ignore_ascii_case(b" HTTP/2.")
+    });
+    version || methods.iter().any(|method| line.starts_with(method))
 }
 
 /// `SIZE`, `BODY`, `AUTH` and the DSN parameters carry nothing that we act on (but for `SIZE`).

@@ -85,6 +85,8 @@ struct Tally {
     blank_lines: u32,
     sign_in_failures: u32,
     any_octet: bool,
+    /// Whether the operator has heard of too many recipients in this session.
+    told_of_recipients: bool,
 }
 
 impl Session {
@@ -233,6 +235,15 @@ impl Session {
                 }
             }
             Command::Wrong(reply) => self.fail(reply),
+            Command::Unusable(reply) => {
+                self.outbox.push_back(Output::Refused(reply.clone()));
+                self.say(&reply);
+            }
+            Command::Http => {
+                self.note(SessionEvent::SpeaksHttp);
+                self.say(&reply::UNKNOWN_COMMAND);
+                self.close();
+            }
             Command::Unknown => {
                 self.note(SessionEvent::UnknownCommand);
                 self.fail(reply::UNKNOWN_COMMAND);
@@ -297,10 +308,13 @@ impl Session {
             State::Mail(transaction)
                 if transaction.recipients.len() >= self.settings.limits.recipients_max =>
             {
+                let limit = self.settings.limits.recipients_max;
+                let refusal = reply::too_many_recipients(limit);
+                if !std::mem::replace(&mut self.tally.told_of_recipients, true) {
+                    self.outbox.push_back(Output::Refused(refusal.clone()));
+                }
                 self.state = State::Mail(transaction);
-                self.say(&reply::too_many_recipients(
-                    self.settings.limits.recipients_max,
-                ));
+                self.say(&refusal);
             }
             State::Mail(transaction) => {
                 self.ask(Question::Recipient(path.clone()));
@@ -316,7 +330,7 @@ impl Session {
     fn data(&mut self, now: Instant) {
         match std::mem::replace(&mut self.state, State::Ready) {
             State::Mail(transaction) if !transaction.recipients.is_empty() => {
-                if !self.inbox.as_slice().is_empty() && !self.settings.leniency.data_ahead {
+                if self.is_ahead() {
                     return self.out_of_step();
                 }
                 self.heard_at = now;
@@ -369,7 +383,7 @@ impl Session {
             self.end_of_data();
         } else if intake.over_since.is_some() && size > limit.saturating_mul(2) {
             // It would go on for ever: say why and leave.
-            self.say(&reply::message_too_big(limit, size));
+            self.say(&reply::message_far_too_big(limit, size));
             self.close();
         }
         ended
@@ -497,6 +511,9 @@ impl Session {
                 let Some(recipients) = Recipients::new(transaction.recipients) else {
                     return self.fail(reply::RCPT_FIRST);
                 };
+                if self.is_ahead() {
+                    return self.out_of_step();
+                }
                 if self.accepts(verdict, Some(&reply::START_MAIL_INPUT)) {
                     self.state = State::Data(Box::new(Intake {
                         envelope: Envelope {
@@ -550,7 +567,7 @@ impl Session {
             State::Closed | State::Asked(_) => return,
             State::Data(intake) if intake.over_since.is_some() => (
                 SessionEvent::MessageTooBig,
-                reply::message_too_big(limits.message_octets_max, intake.size),
+                reply::message_far_too_big(limits.message_octets_max, intake.size),
             ),
             State::Data(_) if now < self.heard_at + limits.data_idle_max => {
                 (SessionEvent::TooSlow, reply::TOO_SLOW)
@@ -589,6 +606,11 @@ impl Session {
         self.fail(reply::LINE_TOO_LONG);
     }
 
+    /// Whether content came before it was asked for, where that is not tolerated.
+    fn is_ahead(&self) -> bool {
+        !self.inbox.as_slice().is_empty() && !self.settings.leniency.data_ahead
+    }
+
     /// Input came where none could be valid: take nothing, say so, leave.
     fn out_of_step(&mut self) {
         self.note(SessionEvent::NotSynchronized);
@@ -604,6 +626,7 @@ impl Session {
             self.say(&reply::TOO_MANY_ERRORS);
             self.close();
         } else {
+            self.outbox.push_back(Output::Refused(refusal.clone()));
             self.say(&refusal);
         }
     }

@@ -63,6 +63,8 @@ pub enum Output {
     StartTls,
     /// Tell the operator.
     Event(SessionEvent),
+    /// Tell the operator that this was said to the client, who asked for something impossible.
+    Refused(Reply),
     /// Nothing to do until bytes come or this moment is reached.
     Timeout(Instant),
     /// Close the connection; nothing follows.
@@ -78,7 +80,8 @@ pub enum Question {
     Sender(ReversePath),
     /// May it send to this address?
     Recipient(Mailbox),
-    /// Is there room to store a message?
+    /// Is there room to store a message? Before answering, the driver hands over whatever has
+    /// arrived already: content must not come before it is asked for.
     BeginData,
     /// The content is complete: make it durable.
     EndOfData(Received),

@@ -134,7 +134,9 @@ fn submit(world: &World, endpoint: &'static str, raw: Bytes) -> Response {
     let Ok(body) = collector.feed(Bytes::from(message)) else {
         return answer::invalid("mime_email", "header block too long");
     };
-    let (head, rest) = collector.finish();
+    let Ok((head, rest)) = collector.finish() else {
+        return answer::invalid("mime_email", "header block too long");
+    };
     let view = HeaderView::new(&head);
     let addresses = |name: &str| -> Vec<Mailbox> {
         view.named(name)

@@ -46,6 +46,7 @@ struct Part {
     due_at: Option<Timestamp>,
     attempts: u32,
     possibly_duplicate: bool,
+    failing_since: Option<Timestamp>,
 }
 
 impl Message {
@@ -141,6 +142,7 @@ impl Store for MemoryStore {
             due_at: Some(submission.received_at),
             attempts: 0,
             possibly_duplicate: false,
+            failing_since: None,
         };
         let count = submission.dispatches.len();
         let message = Message {
@@ -162,7 +164,7 @@ impl Store for MemoryStore {
         now: Timestamp,
         limit: usize,
         skip: &dyn Fn(DispatchKey) -> bool,
-    ) -> Result<Vec<Leased>, SpoolError> {
+    ) -> Result<(Vec<Leased>, Vec<DispatchKey>), SpoolError> {
         let mut found: Vec<(DispatchKey, &Message, &Part)> = self
             .tables
             .parts()
@@ -184,6 +186,7 @@ impl Store for MemoryStore {
             device: message.submission.device.clone(),
             received_at: message.submission.received_at,
             attempts: part.attempts,
+            failing_since: part.failing_since,
             in_doubt: part.state == State::InDoubt,
             dispatch: message.submission.dispatches[key.number() as usize].clone(),
             envelope: message.submission.envelope.clone(),
@@ -198,7 +201,8 @@ impl Store for MemoryStore {
                 },
             },
         };
-        Ok(found.into_iter().take(limit).map(lease).collect())
+        let leased = found.into_iter().take(limit).map(lease).collect();
+        Ok((leased, Vec::new()))
     }
 
     fn next_due(&mut self, account: &str, now: Timestamp) -> Result<Option<Timestamp>, SpoolError> {
@@ -209,6 +213,30 @@ impl Store for MemoryStore {
             .filter_map(|(_, _, part)| part.due_at)
             .filter(|due| *due > now);
         Ok(later.min())
+    }
+
+    fn pull_due(&mut self, latest: Timestamp, now: Timestamp) -> Result<u32, SpoolError> {
+        let mut pulled = 0;
+        for message in self.tables.messages.values_mut() {
+            for part in &mut message.parts {
+                let open = matches!(part.state, State::Queued | State::InDoubt);
+                if open && part.due_at.is_some_and(|due| due > latest) {
+                    part.due_at = Some(now);
+                    pulled += 1;
+                }
+            }
+        }
+        Ok(pulled)
+    }
+
+    fn open_accounts(&mut self) -> Result<Vec<(String, u64)>, SpoolError> {
+        let mut open: BTreeMap<String, u64> = BTreeMap::new();
+        for (_, message, part) in self.tables.parts() {
+            if !part.state.is_settled() {
+                *open.entry(message.submission.account.clone()).or_default() += 1;
+            }
+        }
+        Ok(open.into_iter().collect())
     }
 
     fn begin_attempt(
@@ -239,11 +267,14 @@ impl Store for MemoryStore {
     ) -> Result<(), SpoolError> {
         let (message, index) = self.tables.part(attempt.key)?;
         let part = &mut message.parts[index];
-        if part.state != State::InFlight {
+        if part.state != State::InFlight || part.attempts != attempt.number {
             return Err(SpoolError::Stale);
         }
         part.state = transition.state();
         part.due_at = transition.due_at();
+        if transition.starts_the_clock() {
+            part.failing_since.get_or_insert(at);
+        }
         message.events.push(transition.event(attempt, at));
         if message.unsettled() == 0 {
             message.settled_at = Some(at);

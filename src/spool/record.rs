@@ -144,6 +144,8 @@ pub struct Leased {
     pub received_at: Timestamp,
     /// Attempts so far.
     pub attempts: u32,
+    /// Since when attempts have failed for reasons of the message or the provider.
+    pub failing_since: Option<Timestamp>,
     /// Whether an earlier attempt went without an answer.
     pub in_doubt: bool,
     /// Recipients and header edits.
@@ -218,8 +220,11 @@ pub enum Transition {
     },
     /// To *bounced*.
     Bounced(Diagnostic),
-    /// To *waiting* until the given time.
+    /// To *waiting* until the given time, because of the message or the provider.
     Waiting(Timestamp, Diagnostic),
+    /// To *waiting* until the given time, because of the account: no fault of the message, whose
+    /// time to live does not run.
+    Paused(Timestamp, Diagnostic),
     /// To *in doubt*, to be settled from the given time on.
     InDoubt(Timestamp, Diagnostic),
 }
@@ -229,14 +234,20 @@ impl Transition {
         match self {
             Self::Accepted { .. } => State::Accepted,
             Self::Bounced(_) => State::Bounced,
-            Self::Waiting(..) => State::Queued,
+            Self::Waiting(..) | Self::Paused(..) => State::Queued,
             Self::InDoubt(..) => State::InDoubt,
         }
     }
 
-    pub(super) fn due_at(&self) -> Option<Timestamp> {
+    /// Whether the message's time to live runs from here on, if it did not before.
+    pub(super) fn starts_the_clock(&self) -> bool {
+        matches!(self, Self::Waiting(..) | Self::InDoubt(..))
+    }
+
+    /// When it is next looked at.
+    pub fn due_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Waiting(at, _) | Self::InDoubt(at, _) => Some(*at),
+            Self::Waiting(at, _) | Self::Paused(at, _) | Self::InDoubt(at, _) => Some(*at),
             Self::Accepted { .. } | Self::Bounced(_) => None,
         }
     }
@@ -264,7 +275,9 @@ impl Transition {
                 ("accepted", None)
             }
             Self::Bounced(diagnostic) => ("bounced", Some(diagnostic)),
-            Self::Waiting(_, diagnostic) => ("deferred", Some(diagnostic)),
+            Self::Waiting(_, diagnostic) | Self::Paused(_, diagnostic) => {
+                ("deferred", Some(diagnostic))
+            }
             Self::InDoubt(_, diagnostic) => ("unknown", Some(diagnostic)),
         };
         event.event = word.to_owned();

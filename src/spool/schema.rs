@@ -38,6 +38,7 @@ const STEPS: [&str; 1] = [
          due_at INTEGER,
          attempts INTEGER NOT NULL DEFAULT 0,
          possibly_duplicate INTEGER NOT NULL DEFAULT 0,
+         failing_since INTEGER,
          plan TEXT NOT NULL
      ) STRICT;
      CREATE INDEX dispatch_queue ON dispatch (account, state, due_at) WHERE state <= 4;
@@ -62,6 +63,15 @@ pub(super) const VERSION: i64 = STEPS.len() as i64;
 
 /// Brings the database up to date; the caller has made sure that it is ours, or new.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), SpoolError> {
+    let ours: i32 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(trouble)?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
+        .map_err(trouble)?;
+    if ours != APPLICATION_ID && tables > 0 {
+        return Err(SpoolError::Foreign);
+    }
     let found: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(trouble)?;

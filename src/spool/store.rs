@@ -39,16 +39,21 @@ pub trait Store: Send {
         rest: &[u8],
     ) -> Result<(), SpoolError>;
 
-    /// Due dispatches of an account, oldest due time first; `skip` are leased.
+    /// Due dispatches of an account, oldest due time first; `skip` are leased. Beside them those
+    /// that are due, but can't be read.
     fn due(
         &mut self,
         account: &str,
         now: Timestamp,
         limit: usize,
         skip: &dyn Fn(DispatchKey) -> bool,
-    ) -> Result<Vec<Leased>, SpoolError>;
+    ) -> Result<(Vec<Leased>, Vec<DispatchKey>), SpoolError>;
     /// The earliest due time after `now`.
     fn next_due(&mut self, account: &str, now: Timestamp) -> Result<Option<Timestamp>, SpoolError>;
+    /// Makes due now what is due later than `latest`; returns how many.
+    fn pull_due(&mut self, latest: Timestamp, now: Timestamp) -> Result<u32, SpoolError>;
+    /// The accounts with unsettled dispatches, and how many.
+    fn open_accounts(&mut self) -> Result<Vec<(String, u64)>, SpoolError>;
     /// From queued or in doubt to in flight.
     fn begin_attempt(&mut self, attempt: &Attempt, expires_at: Timestamp)
     -> Result<(), SpoolError>;

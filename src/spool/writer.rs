@@ -30,6 +30,8 @@ pub struct SpoolSettings {
     pub lease_ttl: Duration,
     /// How long after an interrupted attempt its doubt is settled.
     pub confirm_after: Duration,
+    /// The longest wait that anything is ever given: what is due later was stored by a wrong clock.
+    pub wait_max: Duration,
     /// Requests that may share one sync.
     pub batch_max: usize,
 }
@@ -40,6 +42,7 @@ impl Default for SpoolSettings {
             // Longer than the longest attempt: 50 MB on a slow line.
             lease_ttl: Duration::from_secs(3600),
             confirm_after: Duration::from_secs(90),
+            wait_max: Duration::from_secs(86_400),
             // Beyond this a batch's latency grows faster than its rate (evidence.md).
             batch_max: 256,
         }
@@ -83,7 +86,14 @@ impl Spool {
         let now = clock.wall();
         store.begin()?;
         let interrupted = store.interrupt(None, now, now.after(settings.confirm_after))?;
+        let pulled = store.pull_due(now.after(settings.wait_max), now)?;
         store.commit()?;
+        if pulled > 0 {
+            tracing::warn!(
+                pulled,
+                "due times far in the future, the clock was wrong: due now"
+            );
+        }
         if interrupted > 0 {
             tracing::warn!(
                 interrupted,
@@ -101,6 +111,7 @@ impl Spool {
             queue,
             arrived,
             counts: Arc::clone(&counts),
+            read_at: now,
             leases: HashMap::new(),
             in_flight: HashMap::new(),
         };
@@ -212,6 +223,21 @@ impl Spool {
         self.ask(|reply| Request::Forget(before, reply)).await
     }
 
+    /// The accounts with unsettled dispatches, and how many.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn open_accounts(&self) -> Result<Vec<(String, u64)>, SpoolError> {
+        self.ask(Request::Accounts).await
+    }
+
+    /// Closes the store, so that all of it lies in one file; everything asked later fails.
+    pub async fn close(&self) {
+        if self.ask(Request::Close).await.is_err() {
+            tracing::debug!("spool was closed before");
+        }
+    }
+
     /// Shows that the store can be written, by writing.
     ///
     /// # Errors
@@ -292,6 +318,8 @@ pub(super) enum Request {
     Show(SpoolId, Answer<Option<MessageRecord>>),
     Oldest(Answer<Option<Timestamp>>),
     Forget(Timestamp, Answer<u32>),
+    Accounts(Answer<Vec<(String, u64)>>),
+    Close(Answer<()>),
 }
 
 /// What shares a transaction. Applied by reference, because a failed batch is tried again one by one.
@@ -320,6 +348,8 @@ struct Writer {
     queue: mpsc::Receiver<Request>,
     arrived: watch::Sender<u64>,
     counts: Arc<Mutex<Counts>>,
+    /// What the clock said when it was last looked at.
+    read_at: Timestamp,
     /// Until when a dispatch that nothing was sent for is kept from other workers.
     leases: HashMap<DispatchKey, Timestamp>,
     /// Until when an attempt may take.
@@ -345,6 +375,13 @@ impl Writer {
             }
             self.write_all(writes);
             for request in others {
+                if let Request::Close(answer) = request {
+                    // Nobody can ask any more; the last connection's close tidies up the log.
+                    self.queue.close();
+                    drop(self);
+                    drop(answer.send(Ok(())));
+                    return;
+                }
                 self.serve(request);
             }
         }
@@ -429,7 +466,8 @@ impl Writer {
 
     fn serve(&mut self, request: Request) {
         match request {
-            Request::Write(..) | Request::Discard(_) => {}
+            Request::Write(..) | Request::Discard(_) | Request::Close(_) => {}
+            Request::Accounts(answer) => drop(answer.send(self.store.open_accounts())),
             Request::Release(key) => {
                 self.leases.remove(&key);
                 self.arrived.send_modify(|count| *count += 1);
@@ -464,19 +502,50 @@ impl Writer {
     ) -> Result<(Vec<Leased>, Option<Timestamp>), SpoolError> {
         let now = self.clock.wall();
         self.interrupt_expired(now)?;
+        self.follow_clock(now)?;
         self.leases.retain(|_, expires_at| *expires_at > now);
         let leases = &self.leases;
-        let leased = self
+        let (leased, damaged) = self
             .store
             .due(&request.account, now, request.limit, &|key| {
                 leases.contains_key(&key)
             })?;
+        for key in damaged {
+            self.hold_damaged(key, now);
+        }
         let expires_at = now.after(self.settings.lease_ttl);
         for leased in &leased {
             self.leases.insert(leased.key, expires_at);
         }
         let next_due = self.store.next_due(&request.account, now)?;
         Ok((leased, next_due))
+    }
+
+    /// One message that can't be read must not stop the others.
+    fn hold_damaged(&mut self, key: DispatchKey, now: Timestamp) {
+        let why = Diagnostic::new("the stored message is damaged");
+        let held = self.transaction(|writer| writer.store.hold(key, &why, now));
+        tracing::error!(
+            key = key.0,
+            held = held.is_ok(),
+            "a stored message is damaged"
+        );
+        if held.is_err() {
+            // Out of the way until the next start, at least.
+            self.leases.insert(key, Timestamp(i64::MAX));
+        }
+        self.publish_counts();
+    }
+
+    /// When the clock was put back, what was to be soon is far away.
+    fn follow_clock(&mut self, now: Timestamp) -> Result<(), SpoolError> {
+        let before = std::mem::replace(&mut self.read_at, now);
+        if before.since(now) > CLOCK_STEP_MIN {
+            let latest = now.after(self.settings.wait_max);
+            let pulled = self.transaction(|writer| writer.store.pull_due(latest, now))?;
+            tracing::warn!(pulled, "the clock was put back, due times were corrected");
+        }
+        Ok(())
     }
 
     /// A worker that died without settling leaves an attempt whose outcome nobody knows.
@@ -516,6 +585,8 @@ impl Writer {
 
 /// Requests that may wait; behind it, whoever asks waits to ask.
 const QUEUE_MAX: usize = 1024;
+/// Smaller steps are how clocks are kept right.
+const CLOCK_STEP_MIN: Duration = Duration::from_secs(60);
 /// Messages forgotten per request, so that accepting mail is not kept waiting.
 const FORGET_MAX: u32 = 500;
 /// No message ever has this number.

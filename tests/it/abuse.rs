@@ -146,3 +146,71 @@ async fn a_header_block_without_end_is_refused() {
         .send("a@example.com", &["b@example.org"], MESSAGE)
         .await;
 }
+
+#[tokio::test]
+async fn content_ahead_of_data_is_refused_wherever_the_read_was_cut() {
+    let site = Site::start("").await;
+    let mut client = site.client().await;
+    // The commands fill the driver's first read to the last octet, the content is in the next one.
+    let commands = "EHLO x\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n";
+    let padding = format!("NOOP {}\r\n", "x".repeat(4096 - commands.len() - 7));
+    let message = "Subject: smuggled\r\n\r\nx\r\n.\r\n".repeat(100);
+    client
+        .write(format!("{padding}{commands}{message}").as_bytes())
+        .await;
+    client.reply().await.expect("250");
+    client.reply().await.expect("250");
+    client.reply().await.expect("250");
+    client.reply().await.expect("250");
+    client.reply().await.expect("554 5.5.0");
+    assert!(client.is_closed().await);
+    assert!(
+        site.gateway
+            .spool()
+            .list(true, None, 1)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_header_made_of_address_fields_costs_nothing() {
+    let site = Site::start("").await;
+    let mut client = site.client().await;
+    client.say("EHLO x").await.expect("250");
+    let to: Vec<String> = (0..150).map(|n| format!("r{n}@example.org")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let message = format!(
+        "From: a@example.com\r\n{}\r\nx\r\n",
+        "To:\r\n".repeat(40_000)
+    );
+    let reply = client.try_send("a@example.com", &to, &message).await;
+    reply.expect("550 5.6.0 message has too many To, Cc or Bcc headers");
+    let message = format!("From: a@example.com\r\n{}\r\nx\r\n", "a\r\n".repeat(80_000));
+    let reply = client
+        .try_send("a@example.com", &["b@example.org"], &message)
+        .await;
+    reply.expect("552 5.3.4 message header over 262144 octets");
+}
+
+#[tokio::test]
+async fn a_malformed_bcc_is_shown_to_nobody() {
+    let site = Site::start("").await;
+    let to = ["a@example.org", "hidden@example.org"];
+    let head = "From: a@example.com\r\nTo: a@example.org\r\n";
+    for malformed in [
+        format!("{head}Bcc\r\n hidden@example.org\r\n\r\nx\r\n"),
+        format!("{head}garbage line\r\nBcc: hidden@example.org\r\n\r\nx\r\n"),
+        format!("From scan Mon Jan 1\r\n{head}Bcc: hidden@example.org\r\n\r\nx\r\n"),
+    ] {
+        let id = site.send("a@example.com", &to, &malformed).await;
+        site.settled(id).await;
+    }
+    for delivery in site.simulator.deliveries() {
+        let raw = String::from_utf8_lossy(&delivery.raw);
+        let own = delivery.recipients == ["hidden@example.org"];
+        assert_eq!(raw.contains("hidden@"), own, "{raw}");
+    }
+    assert_eq!(site.simulator.deliveries().len(), 6);
+}

@@ -60,6 +60,35 @@ const ROWS: &[Act] = &[
         "200 OK",
         r#"{"data":{"error":"bad","error_code":"E_ApiResponseCodes.API_EXCEPTION"}}"#,
     ),
+    // The format of `failures` is not published; a mail that was accepted must not be sent again for it.
+    Act::Answer(
+        "200 OK",
+        r#"{"data":{"succeeded":1,"failed":0,"failures":{},"email_id":"e"}}"#,
+    ),
+    Act::Answer(
+        "200 OK",
+        r#"{"data":{"succeeded":"1","failed":"0","failures":""}}"#,
+    ),
+    Act::Answer(
+        "200 OK",
+        r#"{"data":{"succeeded":0,"failed":1,"failures":[{"error":"550 no"}]}}"#,
+    ),
+    Act::Answer(
+        "200 OK",
+        r#"{"data":{"succeeded":0,"failed":1,"failures":"550 no"}}"#,
+    ),
+    Act::Answer(
+        "200 OK",
+        r#"{"data":{"failed":1,"failures":["no - Code(451)"],"error":"failed"}}"#,
+    ),
+    Act::Answer(
+        "401 Unauthorized",
+        r#"{"data":{"error":"The API key api-SECRET is unknown"}}"#,
+    ),
+    Act::Answer(
+        "413 Payload Too Large",
+        r#"{"data":{"error":"over the monthly quota of octets"}}"#,
+    ),
     Act::Answer("200 OK", "[]"),
     Act::Answer("200 OK", ""),
     Act::Answer(
@@ -141,13 +170,17 @@ async fn every_answer_has_the_outcome_that_the_design_gives_it() {
             unreadable: Default::default(),
         };
         let classified = classify(&provider.send_mime(upload).await, 1000);
+        let outcome = format!("{:?}", classified.outcome);
+        assert!(
+            !outcome.contains("SECRET"),
+            "an answer may quote the key: {outcome}"
+        );
         writeln!(
             table,
-            "{act:?}\n    {:?}\n    account {:?}",
-            classified.outcome, classified.account
+            "{act:?}\n    {outcome}\n    account {:?}",
+            classified.account
         )
         .unwrap();
     }
-    assert!(!table.contains("SECRET"));
     assert_golden("classify.txt", &table);
 }

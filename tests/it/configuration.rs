@@ -101,6 +101,27 @@ bind = "0.0.0.0:8080"
             "one address, two devices",
             "[devices.a]\nnetworks = [\"192.0.2.1/32\"]\n[devices.b]\nnetworks = [\"192.0.2.1\"]\n",
         ),
+        (
+            "what would never work",
+            r#"
+[listeners.lan]
+bind = "127.0.0.1:8080"
+trust = ["0.0.0.0/1", "128.0.0.0/1"]
+cert_file = "/does/not/exist"
+key_file = "/does/not/exist"
+[devices.scrypt]
+username = "scrypt1"
+password_hash = "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E"
+[devices.half-hash]
+username = "hash12"
+password_hash = "$argon2id$v=19$m=19456,t=2,p=1"
+[devices.wildcard]
+networks = ["192.0.2.1"]
+allowed_senders = ["*@example.com"]
+[devices.empty]
+networks = []
+"#,
+        ),
         ("a short token", "[admin]\ntoken = \"short\"\n"),
     ];
     let mut text = String::new();
@@ -164,6 +185,18 @@ fn the_environment_sets_any_key_above_the_file() {
         "defaults of `lan` hold for all listeners"
     );
     assert_eq!(config.devices["cam"].networks.len(), 1);
+}
+
+#[test]
+fn mapped_networks_mean_their_ipv4_addresses() {
+    let file = "[listeners.lan]\ntrust = [\"::ffff:10.0.0.5\", \"::ffff:192.0.2.0/120\"]\n";
+    let config = resolve(file, &[KEY]).unwrap();
+    let trust: Vec<String> = config.listeners["lan"]
+        .trust
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(trust, ["10.0.0.5/32", "192.0.2.0/24"]);
 }
 
 #[test]

@@ -138,6 +138,15 @@ async fn a_tls_hello_on_a_plain_port_closes_at_once() {
     site.stop().await;
 }
 
+#[tokio::test]
+async fn a_plain_client_on_a_tls_port_is_closed_without_a_word() {
+    let site = Site::start(LISTENERS).await;
+    let mut client = Client::raw(site.smtp("tls")).await;
+    client.write(b"EHLO x\r\n").await;
+    assert_eq!(client.reply().await.text, "(closed) ");
+    site.stop().await;
+}
+
 /// Remembers the certificate and trusts it.
 #[derive(Debug, Default)]
 struct Seen(std::sync::Mutex<Vec<u8>>);

@@ -97,7 +97,7 @@ proptest! {
         let text = format!("{}Subject: x\r\n\r\n", fields.concat());
         let mut collector = HeadCollector::new(10_000);
         collector.feed(text.clone().into()).unwrap();
-        let (head, _) = collector.finish();
+        let (head, _) = collector.finish().unwrap();
         let recipients = Recipients::new(envelope.iter().map(|text| text.parse::<Mailbox>().unwrap())).unwrap();
         let wanted: BTreeSet<String> = recipients.as_slice().iter().map(Mailbox::key).collect();
         let dispatches = plan(&HeaderView::new(&head), &recipients, &[], settings).unwrap();

@@ -188,3 +188,23 @@ async fn a_gateway_without_a_provider_accepts_mail() {
     assert_eq!(counts.of(State::Queued) + counts.of(State::InFlight), 20);
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn time_spent_halted_does_not_count_towards_giving_up() {
+    let api = Api::start(&[
+        Act::Answer("401 Unauthorized", ""),
+        Act::Answer("401 Unauthorized", ""),
+        Act::Answer("401 Unauthorized", ""),
+        Act::Answer("503 Service Unavailable", ""),
+        ACCEPTED,
+    ])
+    .await;
+    let settings = "[forward]\ngive_up_after = \"1s\"\nprobe_interval = \"500ms\"";
+    let record = through(&api, settings, is_settled).await;
+    assert_eq!(record.parts[0].state, State::Accepted, "{record:?}");
+    let age = record.settled_at.unwrap().since(record.row.received_at);
+    assert!(
+        age.as_millis() > 1400,
+        "it was older than give_up_after when the 503 came"
+    );
+}

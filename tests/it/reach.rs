@@ -132,6 +132,22 @@ async fn a_proxy_in_the_environment_is_used_for_https() {
 }
 
 #[tokio::test]
+async fn both_wildcards_can_share_a_port() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let settings = format!("[listeners.lan]\nbind = [\"0.0.0.0:{port}\", \"[::]:{port}\"]");
+    let site = Site::start(&settings).await;
+    for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+        Client::connect(address.parse().unwrap()).await;
+    }
+    drop(site);
+}
+
+#[tokio::test]
 async fn one_listener_can_have_several_addresses_of_both_families() {
     let has_v6 = std::net::TcpListener::bind("[::1]:0").is_ok();
     let bind = if has_v6 {

@@ -16,6 +16,7 @@ use smtp2go_gateway::spool::{
 const SETTINGS: SpoolSettings = SpoolSettings {
     lease_ttl: Duration::from_secs(3600),
     confirm_after: Duration::from_secs(90),
+    wait_max: Duration::from_secs(86_400),
     batch_max: 256,
 };
 
@@ -360,11 +361,8 @@ async fn a_restart_finds_everything_and_turns_attempts_into_doubts() {
     draft.write(Bytes::from(vec![b'z'; 200_000])).await.unwrap();
 
     // What a crash leaves: the files as they are, nobody to clean up.
-    let crashed = tempfile::tempdir().unwrap();
-    for name in ["spool.db", "spool.db-wal"] {
-        std::fs::copy(directory.path().join(name), crashed.path().join(name)).unwrap();
-    }
-    let spool = spool(sqlite(crashed.path()));
+    let copy = crashed(directory.path());
+    let spool = spool(sqlite(copy.path()));
     assert_eq!(spool.counts().of(State::InDoubt), 1);
     let leased = lease(&spool, 10).await;
     assert_eq!(leased.len(), 1, "a doubt is not due at once");
@@ -377,6 +375,87 @@ async fn a_restart_finds_everything_and_turns_attempts_into_doubts() {
         2,
         "the draft is gone"
     );
+}
+
+/// Copies the files as they are, which is what a crash leaves.
+fn crashed(directory: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["spool.db", "spool.db-wal"] {
+        std::fs::copy(directory.join(name), copy.path().join(name)).unwrap();
+    }
+    copy
+}
+
+#[tokio::test]
+async fn a_missing_database_beside_its_log_is_refused_and_the_log_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let before = spool(sqlite(directory.path()));
+    store(&before, submission("default", &["b@site.test"]), b"x").await;
+    let copy = crashed(directory.path());
+    let (file, log) = (
+        copy.path().join("spool.db"),
+        copy.path().join("spool.db-wal"),
+    );
+    let kept = std::fs::read(&log).unwrap();
+    for empty in [false, true] {
+        if empty {
+            std::fs::write(&file, b"").unwrap();
+        } else {
+            std::fs::rename(&file, copy.path().join("moved")).unwrap();
+        }
+        assert!(matches!(
+            SqliteStore::open(&file),
+            Err(SpoolError::Damaged(_))
+        ));
+        assert!(std::fs::read(&log).unwrap() == kept);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_spool_lies_in_one_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let before = spool(sqlite(directory.path()));
+    let id = store(&before, submission("default", &["b@site.test"]), b"x").await;
+    before.close().await;
+    assert!(matches!(before.show(id).await, Err(SpoolError::Stopped)));
+    assert!(!directory.path().join("spool.db-wal").exists());
+    let after = spool(sqlite(directory.path()));
+    assert_eq!(lease(&after, 1).await[0].id.spool_id, id);
+}
+
+#[tokio::test]
+async fn one_damaged_message_is_held_and_the_others_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let before = spool(sqlite(directory.path()));
+    let damaged = store(&before, submission("default", &["b@site.test"]), b"x").await;
+    let whole = store(&before, submission("default", &["b@site.test"]), b"y").await;
+    before.close().await;
+    let database = rusqlite::Connection::open(directory.path().join("spool.db")).unwrap();
+    database
+        .execute("DELETE FROM content WHERE key = 1048576 + 1", [])
+        .unwrap();
+    database.close().unwrap();
+
+    let spool = spool(sqlite(directory.path()));
+    let leased = lease(&spool, 10).await;
+    assert_eq!(leased.len(), 1);
+    assert_eq!(leased[0].id.spool_id, whole);
+    let record = spool.show(damaged).await.unwrap().unwrap();
+    assert_eq!(record.parts[0].state, State::Held);
+    assert_eq!(record.events[0].event, "held");
+}
+
+#[tokio::test]
+async fn a_due_time_from_a_wrong_clock_is_corrected_at_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let before = spool(sqlite(directory.path()));
+    let mut future = submission("default", &["b@site.test"]);
+    future.received_at = Clock.wall().after(Duration::from_secs(20 * 365 * 86_400));
+    store(&before, future, b"x").await;
+    assert!(lease(&before, 1).await.is_empty());
+    before.close().await;
+    let after = spool(sqlite(directory.path()));
+    assert_eq!(lease(&after, 1).await.len(), 1);
 }
 
 #[tokio::test]
@@ -397,6 +476,17 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
         .execute_batch("CREATE TABLE their_own (x); INSERT INTO their_own VALUES (1)")
         .unwrap();
     let foreign = std::fs::read(foreign).unwrap();
+    let journal = directory.path().join("spool.db-journal");
+    std::fs::write(&path, &foreign).unwrap();
+    std::fs::write(&journal, b"junk").unwrap();
+    assert!(matches!(SqliteStore::open(&path), Err(SpoolError::Foreign)));
+    assert!(
+        std::fs::read(&path).unwrap() == foreign,
+        "with a journal beside it"
+    );
+    for leftover in [&path, &journal] {
+        drop(std::fs::remove_file(leftover));
+    }
     let ours = {
         drop(sqlite(directory.path()));
         std::fs::read(&path).unwrap()

@@ -81,7 +81,7 @@ proptest! {
                 let part = collector.feed(Bytes::copy_from_slice(bytes)).expect("below the limit");
                 body.extend_from_slice(&part);
             }
-            let (head, more) = collector.finish();
+            let (head, more) = collector.finish().unwrap();
             body.extend_from_slice(&more);
             (head, body)
         };

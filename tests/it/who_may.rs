@@ -112,6 +112,16 @@ async fn a_device_may_send_as_its_allowed_senders_in_envelope_and_header() {
             "From: scan@sub.example.org\r\n\r\n",
             "550 5.7.1",
         ),
+        (
+            "scan@example.com",
+            "Sender: boss@example.com\r\n\r\n",
+            "550 5.7.1 header From boss@",
+        ),
+        (
+            "scan@example.com",
+            "From: scan@example.com\r\nResent-From: boss@example.com\r\n\r\n",
+            "550 5.7.1",
+        ),
         ("", "From: scan@example.com\r\n\r\n", "250"),
         ("", "From: boss@example.com\r\n\r\n", "550 5.7.1"),
         ("", "Subject: x\r\n\r\n", "550 5.6.0"),

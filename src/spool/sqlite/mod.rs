@@ -113,6 +113,7 @@ impl SqliteStore {
             device: due.device,
             received_at: due.received_at,
             attempts: due.attempts,
+            failing_since: due.failing_since,
             in_doubt: due.in_doubt,
             dispatch: from_json(&due.plan)?,
             envelope: from_json(&due.envelope)?,
@@ -260,14 +261,15 @@ impl Store for SqliteStore {
         now: Timestamp,
         limit: usize,
         skip: &dyn Fn(DispatchKey) -> bool,
-    ) -> Result<Vec<Leased>, SpoolError> {
+    ) -> Result<(Vec<Leased>, Vec<DispatchKey>), SpoolError> {
         let mut found: Vec<Due> = Vec::new();
         for state in [State::Queued, State::InDoubt] {
             let mut statement = self
                 .connection
                 .prepare_cached(
                     "SELECT d.key, d.due_at, d.attempts, d.state, d.plan, m.id, m.account, m.device,
-                         m.received_at, m.envelope, m.prefix_octets, m.body_octets, m.chunks
+                         m.received_at, m.envelope, m.prefix_octets, m.body_octets, m.chunks,
+                         d.failing_since
                      FROM dispatch d JOIN message m ON m.key = d.key / 1048576
                      WHERE d.account = ?1 AND d.state = ?2 AND d.state <= 4 AND d.due_at <= ?3
                      ORDER BY d.due_at",
@@ -289,7 +291,16 @@ impl Store for SqliteStore {
         }
         found.sort_by_key(|due| due.due_at);
         found.truncate(limit);
-        found.into_iter().map(|due| self.load(due)).collect()
+        let (mut leased, mut damaged) = (Vec::new(), Vec::new());
+        for due in found {
+            let key = due.key;
+            match self.load(due) {
+                Ok(loaded) => leased.push(loaded),
+                Err(SpoolError::Damaged(_)) => damaged.push(key),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((leased, damaged))
     }
 
     fn next_due(&mut self, account: &str, now: Timestamp) -> Result<Option<Timestamp>, SpoolError> {
@@ -311,6 +322,30 @@ impl Store for SqliteStore {
             earliest = earliest.into_iter().chain(due).min();
         }
         Ok(earliest.map(Timestamp))
+    }
+
+    fn pull_due(&mut self, latest: Timestamp, now: Timestamp) -> Result<u32, SpoolError> {
+        let pulled = self.execute(
+            "UPDATE dispatch SET due_at = ?2
+             WHERE state IN (1, 3) AND state <= 4 AND due_at > ?1",
+            params![latest.0, now.0],
+        )?;
+        Ok(u32::try_from(pulled).unwrap_or(u32::MAX))
+    }
+
+    fn open_accounts(&mut self) -> Result<Vec<(String, u64)>, SpoolError> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT account, count(*) FROM dispatch WHERE state <= 4 GROUP BY account")
+            .map_err(trouble)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))
+            .map_err(trouble)?;
+        rows.map(|row| {
+            let (account, count) = row.map_err(trouble)?;
+            Ok((account, u64::try_from(count).unwrap_or(0)))
+        })
+        .collect()
     }
 
     fn begin_attempt(
@@ -344,12 +379,16 @@ impl Store for SqliteStore {
     ) -> Result<(), SpoolError> {
         let state = transition.state();
         let changed = self.execute(
-            "UPDATE dispatch SET state = ?2, due_at = ?3 WHERE key = ?1 AND state = ?4",
+            "UPDATE dispatch SET state = ?2, due_at = ?3,
+                 failing_since = coalesce(failing_since, ?5)
+             WHERE key = ?1 AND state = ?4 AND attempts = ?6",
             params![
                 attempt.key.0,
                 state.code(),
                 transition.due_at().map(|at| at.0),
                 State::InFlight.code(),
+                transition.starts_the_clock().then_some(at.0),
+                attempt.number,
             ],
         )?;
         if changed == 0 {
@@ -517,6 +556,7 @@ struct Due {
     key: DispatchKey,
     due_at: i64,
     attempts: u32,
+    failing_since: Option<Timestamp>,
     in_doubt: bool,
     plan: String,
     id: SpoolId,
@@ -545,6 +585,7 @@ impl Due {
             prefix_octets: usize::try_from(row.get::<_, i64>(10)?).unwrap_or(usize::MAX),
             body_octets: u64::try_from(row.get::<_, i64>(11)?).unwrap_or(0),
             chunks: row.get(12)?,
+            failing_since: row.get::<_, Option<i64>>(13)?.map(Timestamp),
         })
     }
 }

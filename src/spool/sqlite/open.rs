@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OpenFlags};
 
@@ -24,6 +25,11 @@ impl SqliteStore {
             Err(error) => return Err(SpoolError::Unwritable(Box::new(error))),
         };
         let new = length == 0;
+        let log = path.with_extension("db-wal");
+        if new && std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+            // SQLite would throw the log away, and with it every message in it.
+            return Err(damaged("the file is missing or empty, but its log is not"));
+        }
         // With a journal beside it the file may be half written; SQLite mends that when it opens it.
         if !new && !path.with_extension("db-journal").exists() {
             check_header(path)?;
@@ -34,6 +40,9 @@ impl SqliteStore {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(trouble)?;
         connection.set_prepared_statement_cache_capacity(64);
+        // A file that is refused below stays as it is, log and all.
+        let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        connection.set_db_config(keep_log, true).map_err(trouble)?;
         if new {
             pragma(&connection, "page_size", PAGE_OCTETS)?;
         }
@@ -50,6 +59,7 @@ impl SqliteStore {
         for (name, value) in PRAGMAS {
             pragma(&connection, name, value)?;
         }
+        connection.set_db_config(keep_log, false).map_err(trouble)?;
         let mut store = Self {
             connection,
             counts: Counts::default(),
