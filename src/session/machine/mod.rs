@@ -4,22 +4,22 @@
 //! its data, a decoder only inside DATA. TLS, greeting and identity outlive transactions and are
 //! part of the facts.
 
+mod protection;
+mod transaction;
+
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
-
 use crate::mail::{
-    Envelope, Mailbox, Recipients, Reply, ReversePath, SessionEvent, SessionFacts, TlsFacts,
-    Verdict, reply,
+    Envelope, Mailbox, Recipients, Reply, ReversePath, SessionEvent, SessionFacts, Verdict, reply,
 };
 
 use super::command::Command;
-use super::data::{DataDecoder, Decoded};
+use super::data::DataDecoder;
 use super::input::{Framed, Inbox};
-use super::sasl::{Exchange, Step};
-use super::{Answer, Input, Output, Question, Received, Settings};
+use super::sasl::Exchange;
+use super::{Answer, Input, Output, Question, Settings};
 
 /// One client connection, from greeting to close.
 #[derive(Debug)]
@@ -274,199 +274,6 @@ impl Session {
         extensions.push("ENHANCEDSTATUSCODES".to_owned());
         extensions.push("HELP".to_owned());
         self.say(&reply::ehlo(&self.settings.hostname, &extensions));
-    }
-
-    fn mail(&mut self, reverse_path: ReversePath, size: Option<u64>) {
-        if self.facts.helo.is_none() && !self.settings.leniency.mail_without_helo {
-            return self.fail(reply::HELO_FIRST);
-        }
-        if matches!(self.state, State::Mail(_)) {
-            if !self.settings.leniency.nested_mail {
-                return self.fail(reply::NESTED_MAIL);
-            }
-            self.state = State::Ready;
-        }
-        let limit = self.settings.limits.message_octets_max;
-        match size {
-            Some(size) if size > limit => {
-                self.note(SessionEvent::MessageTooBig);
-                self.say(&reply::message_too_big(limit, size));
-            }
-            _ => {
-                self.ask(Question::Sender(reverse_path.clone()));
-                self.state = State::Asked(Asked::Sender(reverse_path));
-            }
-        }
-    }
-
-    fn rcpt(&mut self, path: Mailbox) {
-        match std::mem::replace(&mut self.state, State::Ready) {
-            State::Mail(transaction) if transaction.known.contains(&path.key()) => {
-                self.state = State::Mail(transaction);
-                self.say(&reply::RECIPIENT_OK);
-            }
-            State::Mail(transaction)
-                if transaction.recipients.len() >= self.settings.limits.recipients_max =>
-            {
-                let limit = self.settings.limits.recipients_max;
-                let refusal = reply::too_many_recipients(limit);
-                if !std::mem::replace(&mut self.tally.told_of_recipients, true) {
-                    self.outbox.push_back(Output::Refused(refusal.clone()));
-                }
-                self.state = State::Mail(transaction);
-                self.say(&refusal);
-            }
-            State::Mail(transaction) => {
-                self.ask(Question::Recipient(path.clone()));
-                self.state = State::Asked(Asked::Recipient(transaction, path));
-            }
-            state => {
-                self.state = state;
-                self.fail(reply::MAIL_FIRST);
-            }
-        }
-    }
-
-    fn data(&mut self, now: Instant) {
-        match std::mem::replace(&mut self.state, State::Ready) {
-            State::Mail(transaction) if !transaction.recipients.is_empty() => {
-                if self.is_ahead() {
-                    return self.out_of_step();
-                }
-                self.heard_at = now;
-                self.ask(Question::BeginData);
-                self.state = State::Asked(Asked::BeginData(transaction));
-            }
-            state => {
-                let refusal = match state {
-                    State::Mail(_) => reply::RCPT_FIRST,
-                    _ => reply::MAIL_FIRST,
-                };
-                self.state = state;
-                self.fail(refusal);
-                // Content sent ahead must not be read as commands.
-                if !self.inbox.as_slice().is_empty()
-                    && !Command::may_follow_message(self.inbox.as_slice())
-                {
-                    self.out_of_step();
-                }
-            }
-        }
-    }
-
-    /// Decodes what has arrived of a message; `false` when more is needed.
-    fn receive(&mut self, now: Instant) -> bool {
-        let State::Data(intake) = &mut self.state else {
-            return false;
-        };
-        let limits = &self.settings.limits;
-        let mut content = BytesMut::new();
-        let decoded = intake.decoder.decode(self.inbox.as_slice(), &mut content);
-        let (used, ended) = match decoded {
-            Decoded::End(used) => (used, true),
-            Decoded::More => (self.inbox.as_slice().len(), false),
-        };
-        self.inbox.consume(used);
-        intake.size += content.len() as u64;
-        let size = intake.size;
-        if size > limits.message_octets_max && intake.over_since.is_none() {
-            intake.over_since = Some(now);
-            self.outbox.push_back(Output::Discard);
-            self.outbox
-                .push_back(Output::Event(SessionEvent::MessageTooBig));
-        }
-        if intake.over_since.is_none() && !content.is_empty() {
-            self.outbox.push_back(Output::Content(content.freeze()));
-        }
-        let limit = limits.message_octets_max;
-        if ended {
-            self.end_of_data();
-        } else if intake.over_since.is_some() && size > limit.saturating_mul(2) {
-            // It would go on for ever: say why and leave.
-            self.say(&reply::message_far_too_big(limit, size));
-            self.close();
-        }
-        ended
-    }
-
-    fn end_of_data(&mut self) {
-        let State::Data(intake) = std::mem::replace(&mut self.state, State::Ready) else {
-            return;
-        };
-        if !Command::may_follow_message(self.inbox.as_slice()) {
-            self.outbox.push_back(Output::Discard);
-            return self.out_of_step();
-        }
-        self.inbox.shrink();
-        if intake.over_since.is_some() {
-            let limit = self.settings.limits.message_octets_max;
-            return self.say(&reply::message_too_big(limit, intake.size));
-        }
-        self.ask(Question::EndOfData(Received {
-            nul_stripped: intake.decoder.nul_stripped(),
-            line_ends_mended: intake.decoder.line_ends_mended(),
-            envelope: intake.envelope,
-            size: intake.size,
-        }));
-        self.state = State::Asked(Asked::EndOfData);
-    }
-
-    fn starttls(&mut self, parameter: bool) {
-        if parameter {
-            self.fail(reply::STARTTLS_PARAMETER);
-        } else if self.facts.tls.is_some() {
-            self.fail(reply::TLS_ALREADY);
-        } else if !self.settings.starttls {
-            self.fail(reply::NOT_OFFERED);
-        } else {
-            self.say(&reply::READY_FOR_TLS);
-            // Whatever came in clear behind STARTTLS may be an attacker's (RFC 3207 §4.2).
-            if self.inbox.discard() {
-                self.note(SessionEvent::PlaintextDiscarded);
-            }
-            self.outbox.push_back(Output::StartTls);
-            self.state = State::Upgrading;
-        }
-    }
-
-    fn tls_started(&mut self, tls: TlsFacts, now: Instant) {
-        // Knowledge from the clear part is void (RFC 3207 §4.2).
-        self.inbox.discard();
-        self.facts.tls = Some(tls);
-        self.facts.helo = None;
-        self.facts.extended = false;
-        self.facts.identity = None;
-        self.heard_at = now;
-        self.state = State::Ready;
-    }
-
-    fn auth(&mut self, mechanism: &str, initial: Option<&[u8]>) {
-        if self.facts.helo.is_none() {
-            self.fail(reply::HELO_FIRST);
-        } else if self.facts.identity.is_some() {
-            self.fail(reply::SIGNED_IN_ALREADY);
-        } else if !matches!(self.state, State::Ready) {
-            self.fail(reply::AUTH_IN_TRANSACTION);
-        } else if self.facts.tls.is_none() && !self.settings.auth_in_clear {
-            self.note(SessionEvent::SecretInClear);
-            self.fail(reply::AUTH_NEEDS_TLS);
-        } else {
-            self.sasl(Exchange::start(mechanism, initial));
-        }
-    }
-
-    fn sasl(&mut self, step: Step) {
-        match step {
-            Step::Challenge(prompt, exchange) => {
-                self.say(&prompt);
-                self.state = State::Signing(exchange);
-            }
-            Step::SignIn(sign_in) => {
-                self.ask(Question::SignIn(sign_in));
-                self.state = State::Asked(Asked::SignIn);
-            }
-            Step::Failed(refusal) => self.fail(refusal),
-        }
     }
 
     fn answered(&mut self, answer: Answer, now: Instant) {
