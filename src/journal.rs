@@ -146,6 +146,20 @@ impl Journal {
         }
     }
 
+    /// The provider was asked about a doubt.
+    pub fn looked_up(&self, id: &DispatchId, finding: &'static str) {
+        counter!(telemetry::LOOK_UPS, "finding" => finding).increment(1);
+        info!(spool_id = %id, finding, "looked up");
+    }
+
+    /// The key may not look up what became of a mail.
+    pub fn look_up_forbidden(&self, account: &str) {
+        counter!(telemetry::LOOK_UPS, "finding" => "forbidden").increment(1);
+        let hint = "give the key permission for /activity/search: until then an attempt without an \
+                    answer is repeated without being looked up";
+        warn!(account, hint, "look-up not permitted");
+    }
+
     /// A dispatch was left to the operator.
     pub fn held(&self, id: &DispatchId, diagnostic: &Diagnostic) {
         counter!(telemetry::ATTEMPTS, "outcome" => "held").increment(1);

@@ -62,6 +62,7 @@ fn describe() {
     describe_counter!(ATTEMPTS, "attempts by outcome");
     describe_gauge!(QUEUE_DISPATCHES, "unsettled dispatches by state");
     describe_gauge!(QUEUE_OLDEST, "age of the oldest unsettled message, seconds");
+    describe_counter!(LOOK_UPS, "doubts looked up at the provider by finding");
     describe_counter!(PROVIDER_ANSWERS, "provider answers by class");
     describe_gauge!(ACCOUNT_HALTED, "1 while the account's key is refused");
 }
@@ -86,6 +87,8 @@ pub const ATTEMPTS: &str = "gateway_attempts_total";
 pub const QUEUE_DISPATCHES: &str = "gateway_queue_dispatches";
 /// Age of the oldest unsettled message.
 pub const QUEUE_OLDEST: &str = "gateway_queue_oldest_seconds";
+/// Doubts looked up at the provider by finding.
+pub const LOOK_UPS: &str = "gateway_look_ups_total";
 /// Provider answers by class.
 pub const PROVIDER_ANSWERS: &str = "gateway_provider_answers_total";
 /// 1 while the account's key is refused.

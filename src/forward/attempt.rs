@@ -9,7 +9,7 @@ use crate::spool::{Attempt, Leased, SpoolError, Transition};
 use super::classify::{AccountEffect, Classified, classify};
 use super::gate::{QUOTA_PAUSE, throttle_pause};
 use super::payload::upload;
-use super::workers::{ForwardSettings, Shared, Unknown};
+use super::workers::{ForwardSettings, Shared};
 
 /// What the forwarder learns from an attempt.
 pub(super) struct Attempted {
@@ -19,10 +19,6 @@ pub(super) struct Attempted {
 
 /// Runs one attempt to its end; `None` when nothing was sent.
 pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted> {
-    if leased.in_doubt && shared.settings.unknown == Unknown::Hold {
-        let why = "an attempt went without an answer, forward.unknown is hold";
-        return hold(shared, &leased, why).await;
-    }
     let started_at = shared.clock.wall();
     let started = shared.clock.now();
     let attempt = leased.attempt(started_at);
@@ -65,7 +61,11 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         random,
     );
     let next_at = transition.due_at();
+    let doubtful = matches!(transition, Transition::InDoubt(..));
     settle(shared, attempt, transition).await;
+    if doubtful {
+        shared.doubtful.notify_one();
+    }
     let took = shared.clock.now().saturating_duration_since(started);
     shared.journal.provider_answered(account.word());
     shared.journal.attempted(
@@ -88,7 +88,7 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
 }
 
 /// Leaves the dispatch to the operator.
-async fn hold(shared: &Shared, leased: &Leased, why: &str) -> Option<Attempted> {
+pub(super) async fn hold(shared: &Shared, leased: &Leased, why: &str) -> Option<Attempted> {
     let why = Diagnostic::new(why);
     match shared.spool.hold(leased, why.clone()).await {
         Ok(()) => shared.journal.held(&leased.id, &why),

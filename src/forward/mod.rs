@@ -7,18 +7,21 @@
 //!
 //! # Invariants
 //! - *In flight* is durable before the first octet of a request leaves.
-//! - An attempt whose outcome is unknown is never simply repeated: it is in doubt first, and marked
-//!   when it is repeated.
+//! - An attempt whose outcome is unknown is never simply repeated: the provider is asked first, and a
+//!   repeat is marked.
 //! - A refused key, a quota or a throttle never bounces a message.
 
 mod attempt;
 mod classify;
+mod confirm;
+mod doubts;
 mod gate;
 mod payload;
 mod schedule;
 mod workers;
 
 pub use classify::{AccountEffect, Classified, classify};
+pub use confirm::recognise;
 pub use gate::{Gate, Notice, Permit};
 pub use payload::{payload_octets, upload};
 pub use schedule::Backoff;

@@ -1,7 +1,9 @@
 //! Leases what is due and keeps a bounded number of attempts under way.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -9,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Timestamp};
 use crate::journal::Journal;
 use crate::provider::Provider;
-use crate::spool::{LeaseRequest, Spool};
+use crate::spool::{LeaseRequest, Spool, Work};
 
 use super::attempt::{Attempted, attempt};
+use super::doubts::settle_doubts;
 use super::gate::{Gate, Notice, Permit};
 use super::schedule::Backoff;
 
@@ -53,9 +56,37 @@ pub(super) struct Shared {
     pub(super) journal: Journal,
     pub(super) clock: Clock,
     pub(super) settings: ForwardSettings,
+    /// Rung when there is a new doubt.
+    pub(super) doubtful: Arc<Notify>,
+    gate: Arc<Mutex<Gate>>,
 }
 
 impl Shared {
+    /// Whether the account may send now.
+    pub(super) fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what an attempt says about the account.
+    pub(super) fn note(&self, attempted: Attempted) {
+        let now = self.clock.now();
+        let account = &self.settings.account;
+        let notice = self
+            .gate()
+            .note(attempted.account, &attempted.diagnostic, now);
+        match notice {
+            Some(Notice::Halted(why, wait)) => self.journal.account_halted(account, &why, wait),
+            Some(Notice::Paused(why, pause)) => self.journal.account_paused(account, &why, pause),
+            Some(Notice::Resumed) => self.journal.account_resumed(account),
+            None => {}
+        }
+    }
+
+    /// When a doubt is looked at again.
+    pub(super) fn confirm_at(&self) -> Timestamp {
+        self.clock.wall().after(self.settings.confirm_after)
+    }
+
     /// For jitter; predictable numbers would do no harm.
     pub(super) fn random(&self) -> u32 {
         let mut octets = [0; 4];
@@ -70,7 +101,6 @@ impl Shared {
 #[derive(Debug)]
 pub struct Forwarder {
     shared: Shared,
-    gate: Gate,
 }
 
 impl Forwarder {
@@ -90,15 +120,17 @@ impl Forwarder {
                 journal,
                 clock,
                 settings,
+                doubtful: Arc::new(Notify::new()),
+                gate: Arc::new(Mutex::new(gate)),
             },
-            gate,
         }
     }
 
     /// Works until `stop`, then lets attempts under way finish for at most `drain_max`.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub async fn run(self, stop: CancellationToken) {
         let mut arrivals = self.shared.spool.arrivals();
         let mut attempts: JoinSet<Option<Attempted>> = JoinSet::new();
+        let doubts = tokio::spawn(settle_doubts(self.shared.clone(), stop.clone()));
         while !stop.is_cancelled() {
             arrivals.mark_unchanged();
             let wake_at = self.start_due(&mut attempts).await;
@@ -115,6 +147,7 @@ impl Forwarder {
             while let Some(ended) = attempts.join_next().await {
                 self.ended(ended);
             }
+            drop(doubts.await);
         });
         if drained.await.is_err() {
             let left = attempts.len();
@@ -123,10 +156,10 @@ impl Forwarder {
     }
 
     /// Starts as many attempts as there is room for; returns when to look again.
-    async fn start_due(&mut self, attempts: &mut JoinSet<Option<Attempted>>) -> Instant {
+    async fn start_due(&self, attempts: &mut JoinSet<Option<Attempted>>) -> Instant {
         let now = self.shared.clock.now();
         let look_again = Instant::from_std(now + IDLE_MAX);
-        if let Permit::Wait(until) = self.gate.permit(now) {
+        if let Permit::Wait(until) = self.shared.gate().permit(now) {
             return look_again.min(Instant::from_std(until));
         }
         let free = self.room().saturating_sub(attempts.len());
@@ -135,6 +168,7 @@ impl Forwarder {
         }
         let request = LeaseRequest {
             account: self.shared.settings.account.clone(),
+            work: Work::Mail,
             limit: free,
         };
         let (leased, next_due) = match self.shared.spool.lease(request).await {
@@ -155,7 +189,7 @@ impl Forwarder {
     }
 
     fn room(&self) -> usize {
-        match self.gate.permit(self.shared.clock.now()) {
+        match self.shared.gate().permit(self.shared.clock.now()) {
             Permit::Full => self.shared.settings.concurrency,
             Permit::One => 1,
             Permit::Wait(_) => 0,
@@ -166,7 +200,7 @@ impl Forwarder {
         due.since(self.shared.clock.wall())
     }
 
-    fn ended(&mut self, ended: Result<Option<Attempted>, tokio::task::JoinError>) {
+    fn ended(&self, ended: Result<Option<Attempted>, tokio::task::JoinError>) {
         let attempted = match ended {
             Ok(Some(attempted)) => attempted,
             Ok(None) => return,
@@ -176,21 +210,7 @@ impl Forwarder {
                 return;
             }
         };
-        let now = self.shared.clock.now();
-        let notice = self
-            .gate
-            .note(attempted.account, &attempted.diagnostic, now);
-        let account = &self.shared.settings.account;
-        match notice {
-            Some(Notice::Halted(why, wait)) => {
-                self.shared.journal.account_halted(account, &why, wait);
-            }
-            Some(Notice::Paused(why, pause)) => {
-                self.shared.journal.account_paused(account, &why, pause);
-            }
-            Some(Notice::Resumed) => self.shared.journal.account_resumed(account),
-            None => {}
-        }
+        self.shared.note(attempted);
     }
 }
 

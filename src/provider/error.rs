@@ -90,6 +90,16 @@ pub enum Disposition {
 }
 
 impl ApiError {
+    /// Whether this call will never work for this key, though others may: it is not permitted, or
+    /// there is no such operation here.
+    pub fn is_not_offered(&self) -> bool {
+        let Self::Refused(refusal) = self else {
+            return false;
+        };
+        let code = refusal.error_code.as_deref().unwrap_or_default();
+        code.ends_with("ENDPOINT_PERMISSION_DENIED") || matches!(refusal.status, 404 | 405)
+    }
+
     /// What the caller does next. The only place that decides it.
     pub fn disposition(&self) -> Disposition {
         match self {

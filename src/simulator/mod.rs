@@ -7,6 +7,7 @@
 //! NOTES sections 3, 5, 7, 10
 
 mod account;
+mod activity;
 mod answer;
 mod mailroom;
 mod send;
@@ -105,6 +106,7 @@ fn router(world: Arc<World>) -> Router {
     Router::new()
         .route("/v3/email/mime", post(send::mime))
         .route("/v3/email/send", post(send::send))
+        .route("/v3/activity/search", post(activity::search))
         .route("/_deliveries", get(list))
         .route("/_deliveries/{email_id}/raw", get(raw))
         .fallback(answer::not_found)

@@ -90,7 +90,11 @@ pub(super) async fn send(
 }
 
 /// What every call goes through: size, JSON, key.
-async fn admit(world: &World, headers: &HeaderMap, body: Body) -> Result<Value, Response> {
+pub(super) async fn admit(
+    world: &World,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Value, Response> {
     let body = to_bytes(body, REQUEST_OCTETS_MAX).await.map_err(|_| {
         let text = "The request is larger than 50 MB";
         answer::error(StatusCode::PAYLOAD_TOO_LARGE, "API_EXCEPTION", text)

@@ -11,8 +11,8 @@ use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, DispatchId, SpoolId};
 
 use super::record::{
-    Attempt, Content, DispatchKey, DispatchRecord, EventRecord, Leased, MessageKey, MessageRecord,
-    QueueRow, State, Submission, Transition,
+    Attempt, Content, DispatchKey, DispatchRecord, EventRecord, Finding, Leased, MessageKey,
+    MessageRecord, QueueRow, State, Submission, Transition,
 };
 use super::store::{Counts, SpoolError, Store};
 
@@ -47,6 +47,7 @@ struct Part {
     attempts: u32,
     possibly_duplicate: bool,
     failing_since: Option<Timestamp>,
+    looked_up: u32,
 }
 
 impl Message {
@@ -143,6 +144,7 @@ impl Store for MemoryStore {
             attempts: 0,
             possibly_duplicate: false,
             failing_since: None,
+            looked_up: 0,
         };
         let count = submission.dispatches.len();
         let message = Message {
@@ -161,6 +163,7 @@ impl Store for MemoryStore {
     fn due(
         &mut self,
         account: &str,
+        state: State,
         now: Timestamp,
         limit: usize,
         skip: &dyn Fn(DispatchKey) -> bool,
@@ -170,7 +173,7 @@ impl Store for MemoryStore {
             .parts()
             .filter(|(key, message, part)| {
                 message.submission.account == account
-                    && matches!(part.state, State::Queued | State::InDoubt)
+                    && part.state == state
                     && part.due_at.is_some_and(|due| due <= now)
                     && !skip(*key)
             })
@@ -188,6 +191,7 @@ impl Store for MemoryStore {
             attempts: part.attempts,
             failing_since: part.failing_since,
             in_doubt: part.state == State::InDoubt,
+            looked_up: part.looked_up,
             dispatch: message.submission.dispatches[key.number() as usize].clone(),
             envelope: message.submission.envelope.clone(),
             prefix: message.submission.prefix.clone(),
@@ -205,11 +209,18 @@ impl Store for MemoryStore {
         Ok((leased, Vec::new()))
     }
 
-    fn next_due(&mut self, account: &str, now: Timestamp) -> Result<Option<Timestamp>, SpoolError> {
+    fn next_due(
+        &mut self,
+        account: &str,
+        state: State,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, SpoolError> {
         let later = self
             .tables
             .parts()
-            .filter(|(_, message, _)| message.submission.account == account)
+            .filter(|(_, message, part)| {
+                message.submission.account == account && part.state == state
+            })
             .filter_map(|(_, _, part)| part.due_at)
             .filter(|due| *due > now);
         Ok(later.min())
@@ -254,6 +265,7 @@ impl Store for MemoryStore {
         part.state = State::InFlight;
         part.due_at = Some(expires_at);
         part.attempts = attempt.number;
+        part.looked_up = 0;
         self.tables.counts.remove(was, 1);
         self.tables.counts.add(State::InFlight, 1);
         Ok(())
@@ -282,6 +294,37 @@ impl Store for MemoryStore {
         }
         self.tables.counts.remove(State::InFlight, 1);
         self.tables.counts.add(transition.state(), 1);
+        Ok(())
+    }
+
+    fn resolve(
+        &mut self,
+        key: DispatchKey,
+        finding: &Finding,
+        at: Timestamp,
+    ) -> Result<(), SpoolError> {
+        let (message, index) = self.tables.part(key)?;
+        let part = &mut message.parts[index];
+        if part.state != State::InDoubt {
+            return Err(SpoolError::Stale);
+        }
+        let (state, due_at) = match finding {
+            Finding::Known(_) => (State::Accepted, None),
+            Finding::NotKnown(due_at) | Finding::NotAsked(due_at, _) => {
+                (State::InDoubt, Some(*due_at))
+            }
+        };
+        part.looked_up += u32::from(matches!(finding, Finding::NotKnown(_)));
+        part.state = state;
+        part.due_at = due_at;
+        let record = EventRecord::looked_up(key.number(), part.attempts, at, finding);
+        message.events.push(record);
+        if message.unsettled() == 0 {
+            message.settled_at = Some(at);
+            message.body.clear();
+        }
+        self.tables.counts.remove(State::InDoubt, 1);
+        self.tables.counts.add(state, 1);
         Ok(())
     }
 

@@ -13,7 +13,7 @@
 //! | leased | queued; the lease is in memory | – | its worker, until expiry; then due |
 //! | in flight | in flight | lease expiry | its worker; on expiry or crash → in doubt |
 //! | waiting | queued | > now | nobody until due |
-//! | in doubt | in doubt | confirm time | whoever settles doubts |
+//! | in doubt | in doubt | confirm time | whoever settles doubts: known to the provider → accepted |
 //! | held | held | never | an operator |
 //! | accepted, bounced | the same | – | nobody; kept for the trace until retention ends |
 //!
@@ -43,9 +43,9 @@ mod writer;
 pub use draft::Draft;
 pub use memory::MemoryStore;
 pub use record::{
-    Attempt, Content, DispatchRecord, EventRecord, Leased, MessageRecord, Origin, QueueRow, State,
-    Submission, Transition,
+    Attempt, Content, DispatchRecord, EventRecord, Finding, Leased, MessageRecord, Origin,
+    QueueRow, State, Submission, Transition,
 };
 pub use sqlite::SqliteStore;
 pub use store::{Counts, SpoolError, Store};
-pub use writer::{LeaseRequest, Spool, SpoolSettings};
+pub use writer::{LeaseRequest, Spool, SpoolSettings, Work};

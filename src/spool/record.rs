@@ -148,6 +148,8 @@ pub struct Leased {
     pub failing_since: Option<Timestamp>,
     /// Whether an earlier attempt went without an answer.
     pub in_doubt: bool,
+    /// How often the provider was asked about that and did not know the mail.
+    pub looked_up: u32,
     /// Recipients and header edits.
     pub dispatch: Dispatch,
     /// Whom the message is from and to.
@@ -206,6 +208,17 @@ pub struct Attempt {
     pub number: u32,
     /// When the request left.
     pub started_at: Timestamp,
+}
+
+/// How a doubt goes on after the provider was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finding {
+    /// The provider has the mail under this name: to *accepted*.
+    Known(String),
+    /// It does not: to *in doubt* again, to be looked at from the given time on.
+    NotKnown(Timestamp),
+    /// It could not be asked: to *in doubt* again, to be looked at from the given time on.
+    NotAsked(Timestamp, Diagnostic),
 }
 
 /// How a dispatch goes on after an attempt.
@@ -351,7 +364,7 @@ pub struct EventRecord {
     pub at: Timestamp,
     /// Which dispatch.
     pub dispatch: u32,
-    /// accepted, deferred, bounced, unknown, interrupted or held.
+    /// accepted, deferred, bounced, unknown, interrupted, not_found, not_asked, confirmed or held.
     pub event: String,
     /// Which attempt.
     pub attempt: u32,
@@ -373,6 +386,31 @@ pub struct EventRecord {
 }
 
 impl EventRecord {
+    /// A look at the provider's records.
+    pub(super) fn looked_up(number: u32, attempt: u32, at: Timestamp, finding: &Finding) -> Self {
+        let (event, diagnostic, next_at, email_id) = match finding {
+            Finding::Known(email_id) => ("confirmed", None, None, Some(email_id.clone())),
+            Finding::NotKnown(next_at) => ("not_found", None, Some(*next_at), None),
+            Finding::NotAsked(next_at, why) => (
+                "not_asked",
+                Some(why.as_str().to_owned()),
+                Some(*next_at),
+                None,
+            ),
+        };
+        Self {
+            at,
+            dispatch: number,
+            event: event.to_owned(),
+            attempt,
+            started_at: None,
+            diagnostic,
+            next_at,
+            email_id,
+            request_id: None,
+        }
+    }
+
     /// A dispatch that was left to the operator.
     pub(super) fn held(number: u32, attempt: u32, at: Timestamp, why: &Diagnostic) -> Self {
         Self {

@@ -9,7 +9,7 @@ use super::sqlite::trouble;
 use super::store::SpoolError;
 
 /// Each step leads from its index to the next version; none is ever changed once released.
-const STEPS: [&str; 1] = [
+const STEPS: [&str; 2] = [
     // All rows of a message share the upper bits of their key (record::DispatchKey), so that they
     // lie together and need no second index. One partial index serves every question about the
     // queue; settled rows are not in it, so history costs nothing.
@@ -53,6 +53,8 @@ const STEPS: [&str; 1] = [
          key INTEGER PRIMARY KEY,
          record TEXT NOT NULL
      ) STRICT;",
+    // How often the provider was asked about a doubt and did not know the mail.
+    "ALTER TABLE dispatch ADD COLUMN looked_up INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// Marks a file as ours: "s2gw" in ASCII.

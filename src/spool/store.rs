@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, SpoolId};
 
 use super::record::{
-    Attempt, DispatchKey, Leased, MessageKey, MessageRecord, QueueRow, State, Submission,
+    Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, QueueRow, State, Submission,
     Transition,
 };
 
@@ -39,17 +39,23 @@ pub trait Store: Send {
         rest: &[u8],
     ) -> Result<(), SpoolError>;
 
-    /// Due dispatches of an account, oldest due time first; `skip` are leased. Beside them those
+    /// Due dispatches of an account in this state (queued or in doubt), oldest due time first; `skip` are leased. Beside them those
     /// that are due, but can't be read.
     fn due(
         &mut self,
         account: &str,
+        state: State,
         now: Timestamp,
         limit: usize,
         skip: &dyn Fn(DispatchKey) -> bool,
     ) -> Result<(Vec<Leased>, Vec<DispatchKey>), SpoolError>;
-    /// The earliest due time after `now`.
-    fn next_due(&mut self, account: &str, now: Timestamp) -> Result<Option<Timestamp>, SpoolError>;
+    /// The earliest due time after `now` in this state.
+    fn next_due(
+        &mut self,
+        account: &str,
+        state: State,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, SpoolError>;
     /// Makes due now what is due later than `latest`; returns how many.
     fn pull_due(&mut self, latest: Timestamp, now: Timestamp) -> Result<u32, SpoolError>;
     /// The accounts with unsettled dispatches, and how many.
@@ -62,6 +68,13 @@ pub trait Store: Send {
         &mut self,
         attempt: &Attempt,
         transition: &Transition,
+        at: Timestamp,
+    ) -> Result<(), SpoolError>;
+    /// From in doubt to wherever the finding leads.
+    fn resolve(
+        &mut self,
+        key: DispatchKey,
+        finding: &Finding,
         at: Timestamp,
     ) -> Result<(), SpoolError>;
     /// From queued or in doubt to held.

@@ -19,7 +19,8 @@ use crate::mail::{Diagnostic, SpoolId};
 
 use super::draft::Draft;
 use super::record::{
-    Attempt, DispatchKey, Leased, MessageKey, MessageRecord, QueueRow, Submission, Transition,
+    Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, QueueRow, State, Submission,
+    Transition,
 };
 use super::store::{Counts, SpoolError, Store};
 
@@ -54,8 +55,28 @@ impl Default for SpoolSettings {
 pub struct LeaseRequest {
     /// Only this account's dispatches.
     pub account: String,
+    /// Mail to send, or doubts to settle.
+    pub work: Work,
     /// At most so many.
     pub limit: usize,
+}
+
+/// The two kinds of work there are for a forwarder.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Work {
+    /// Queued dispatches.
+    Mail,
+    /// Dispatches in doubt.
+    Doubts,
+}
+
+impl Work {
+    fn state(self) -> State {
+        match self {
+            Self::Mail => State::Queued,
+            Self::Doubts => State::InDoubt,
+        }
+    }
 }
 
 /// The spool, to be cloned into every room's hands.
@@ -158,6 +179,14 @@ impl Spool {
     /// When it is not durable, or the dispatch is no longer in flight.
     pub async fn settle(&self, attempt: Attempt, transition: Transition) -> Result<(), SpoolError> {
         self.write(Write::Settle(attempt, transition)).await
+    }
+
+    /// Records what the provider knows about a leased doubt.
+    ///
+    /// # Errors
+    /// When that is not durable, or somebody else acted meanwhile.
+    pub async fn resolve(&self, leased: &Leased, finding: Finding) -> Result<(), SpoolError> {
+        self.write(Write::Resolve(leased.key, finding)).await
     }
 
     /// Leaves a leased dispatch to the operator.
@@ -329,6 +358,7 @@ pub(super) enum Write {
     Insert(Box<Insert>),
     Begin(Attempt),
     Settle(Attempt, Transition),
+    Resolve(DispatchKey, Finding),
     Hold(DispatchKey, Diagnostic),
     Probe,
 }
@@ -430,7 +460,7 @@ impl Writer {
             Write::Settle(attempt, _) => {
                 self.in_flight.remove(&attempt.key);
             }
-            Write::Hold(key, _) => {
+            Write::Resolve(key, _) | Write::Hold(key, _) => {
                 self.leases.remove(key);
             }
             _ => {}
@@ -455,6 +485,7 @@ impl Writer {
                 .store
                 .begin_attempt(attempt, now.after(self.settings.lease_ttl)),
             Write::Settle(attempt, transition) => self.store.settle(attempt, transition, now),
+            Write::Resolve(key, finding) => self.store.resolve(*key, finding, now),
             Write::Hold(key, why) => self.store.hold(*key, why, now),
             Write::Probe => {
                 // Real writes to real tables, undone in the same transaction.
@@ -505,11 +536,12 @@ impl Writer {
         self.follow_clock(now)?;
         self.leases.retain(|_, expires_at| *expires_at > now);
         let leases = &self.leases;
-        let (leased, damaged) = self
-            .store
-            .due(&request.account, now, request.limit, &|key| {
-                leases.contains_key(&key)
-            })?;
+        let state = request.work.state();
+        let (leased, damaged) =
+            self.store
+                .due(&request.account, state, now, request.limit, &|key| {
+                    leases.contains_key(&key)
+                })?;
         for key in damaged {
             self.hold_damaged(key, now);
         }
@@ -517,7 +549,7 @@ impl Writer {
         for leased in &leased {
             self.leases.insert(leased.key, expires_at);
         }
-        let next_due = self.store.next_due(&request.account, now)?;
+        let next_due = self.store.next_due(&request.account, state, now)?;
         Ok((leased, next_due))
     }
 

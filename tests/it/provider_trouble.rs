@@ -84,12 +84,12 @@ async fn a_request_that_broke_off_is_repeated_without_doubt() {
 async fn a_lost_answer_is_a_doubt_and_its_repeat_is_marked() {
     let api = Api::start(&[Act::CutAfter, ACCEPTED]).await;
     let record = through(&api, "", is_settled).await;
-    assert_eq!(events(&record), ["unknown", "accepted"]);
+    assert_eq!(events(&record), ["unknown", "not_found", "accepted"]);
     assert!(record.parts[0].possibly_duplicate);
-    let (first, second) = (&record.events[0], &record.events[1]);
+    let (first, second) = (&record.events[0], &record.events[2]);
     let waited = second.started_at.unwrap().since(first.at).as_millis();
     assert!(
-        waited >= 190,
+        waited >= 390,
         "repeated after {waited} ms, confirm_after is 200 ms"
     );
 }
@@ -107,8 +107,11 @@ async fn silence_and_server_errors_are_doubts_too() {
     .await;
     let settings = "[forward]\nanswer_timeout = \"300ms\"\nconfirm_after = \"20ms\"";
     let record = through(&api, settings, is_settled).await;
-    let unknown = ["unknown"; 5];
-    assert_eq!(events(&record), [&unknown[..], &["accepted"]].concat());
+    let each = ["unknown", "not_found"];
+    assert_eq!(
+        events(&record),
+        [&each.repeat(5)[..], &["accepted"]].concat()
+    );
 }
 
 #[tokio::test]
@@ -119,7 +122,7 @@ async fn a_doubt_can_be_left_to_the_operator() {
         record.parts[0].state == State::Held
     })
     .await;
-    assert_eq!(events(&record), ["unknown", "held"]);
+    assert_eq!(events(&record), ["unknown", "not_found", "held"]);
     assert_eq!(api.requests(), 1);
 }
 

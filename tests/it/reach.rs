@@ -81,6 +81,64 @@ async fn the_api_is_called_over_https_with_a_custom_authority_and_not_without() 
     assert_eq!(site.simulator.deliveries().len(), 1);
 }
 
+/// In front of a server: passes requests on, and loses the answer to the first one.
+async fn losing_the_first_answer_of(server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut first = true;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut behind = TcpStream::connect(server).await.unwrap();
+            if std::mem::take(&mut first) {
+                let (mut read, mut write) = stream.split();
+                let (mut answers, mut requests) = behind.split();
+                let mut octet = [0];
+                tokio::select! {
+                    _ = tokio::io::copy(&mut read, &mut requests) => {}
+                    // The answer is here: the mail is delivered. Nobody else will see it.
+                    _ = answers.read(&mut octet) => {}
+                }
+                drop(write.shutdown().await);
+            } else {
+                tokio::spawn(
+                    async move { drop(copy_bidirectional(&mut stream, &mut behind).await) },
+                );
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_mail_whose_answer_was_lost_is_looked_up_and_not_sent_again() {
+    let site = Site::start("").await;
+    let between = losing_the_first_answer_of(site.simulator.address()).await;
+    let data = tempfile::tempdir().unwrap();
+    let config = config(data.path(), &format!("http://{between}/v3"), "");
+    let gateway = Gateway::start(&config).await.unwrap();
+    let mut client = Client::connect(gateway.smtp()["lan"][0]).await;
+    client.say("EHLO test").await.expect("250");
+    let id = client
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    drop(client);
+    let record = eventually("the doubt to be settled", async || {
+        let record = gateway.spool().show(id).await.unwrap().unwrap();
+        record.settled_at.is_some().then_some(record)
+    })
+    .await;
+    let words: Vec<&str> = record.events.iter().map(|event| &*event.event).collect();
+    assert_eq!(words, ["unknown", "confirmed"]);
+    assert!(!record.parts[0].possibly_duplicate && record.parts[0].attempts == 1);
+    let deliveries = site.simulator.deliveries();
+    assert_eq!(deliveries.len(), 1, "sent once");
+    assert_eq!(
+        record.events[1].email_id.as_deref(),
+        Some(&*deliveries[0].email_id)
+    );
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn a_proxy_in_the_environment_is_used_for_https() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

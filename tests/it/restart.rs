@@ -93,6 +93,12 @@ async fn send(smtp: SocketAddr, count: usize) -> Vec<String> {
     ids
 }
 
+async fn delivered(simulator: &Simulator, count: u64) {
+    let waited = std::time::Duration::from_secs(30);
+    let done = tokio::time::timeout(waited, simulator.delivered(count)).await;
+    done.expect("delivered within 30 s");
+}
+
 #[tokio::test]
 async fn what_got_its_250_survives_sigkill_and_is_delivered_once() {
     let directory = tempfile::tempdir().unwrap();
@@ -109,10 +115,10 @@ async fn what_got_its_250_survives_sigkill_and_is_delivered_once() {
         .await
         .unwrap();
     let process = Process::start(directory.path(), &simulator.api_url()).await;
-    simulator.delivered(20).await;
+    delivered(&simulator, 20).await;
     // One more, to see that nothing of the old ones is still on its way behind it.
     send(process.smtp, 1).await;
-    simulator.delivered(21).await;
+    delivered(&simulator, 21).await;
     let mut recipients: Vec<String> = simulator
         .deliveries()
         .into_iter()
@@ -145,7 +151,7 @@ async fn an_attempt_cut_off_by_sigkill_is_a_doubt_and_its_repeat_is_marked() {
         .await
         .unwrap();
     let process = Process::start(directory.path(), &simulator.api_url()).await;
-    simulator.delivered(1).await;
+    delivered(&simulator, 1).await;
     let url = format!("http://{}/api/trace/{}", process.admin, ids[0]);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let trace = crate::support::eventually("the trace to be settled", async || {

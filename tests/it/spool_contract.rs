@@ -9,8 +9,8 @@ use smtp2go_gateway::mail::{
     Diagnostic, Dispatch, Envelope, Mailbox, Recipients, ReversePath, SpoolId,
 };
 use smtp2go_gateway::spool::{
-    Content, LeaseRequest, Leased, MemoryStore, Origin, Spool, SpoolError, SpoolSettings,
-    SqliteStore, State, Store, Submission, Transition,
+    Content, Finding, LeaseRequest, Leased, MemoryStore, Origin, Spool, SpoolError, SpoolSettings,
+    SqliteStore, State, Store, Submission, Transition, Work,
 };
 
 const SETTINGS: SpoolSettings = SpoolSettings {
@@ -55,6 +55,7 @@ contract! {
     a_released_lease_can_be_taken_again
     an_attempt_goes_through_the_states_of_the_table
     a_doubt_is_due_again_at_its_time_and_marked_when_repeated
+    a_doubt_is_settled_by_what_the_provider_knows
     a_held_dispatch_is_never_due
     dispatches_are_settled_one_by_one
     accounts_do_not_see_each_other
@@ -115,10 +116,22 @@ async fn lease(spool: &Spool, limit: usize) -> Vec<Leased> {
     lease_of(spool, "default", limit).await
 }
 
+async fn doubts(spool: &Spool) -> Vec<Leased> {
+    lease_work(spool, "default", Work::Doubts, 10).await
+}
+
 async fn lease_of(spool: &Spool, account: &str, limit: usize) -> Vec<Leased> {
+    lease_work(spool, account, Work::Mail, limit).await
+}
+
+async fn lease_work(spool: &Spool, account: &str, work: Work, limit: usize) -> Vec<Leased> {
     let account = account.to_owned();
     spool
-        .lease(LeaseRequest { account, limit })
+        .lease(LeaseRequest {
+            account,
+            work,
+            limit,
+        })
         .await
         .unwrap()
         .0
@@ -237,6 +250,7 @@ async fn an_attempt_goes_through_the_states_of_the_table(spool: Spool) {
     assert!(lease(&spool, 1).await.is_empty(), "not before its time");
     let request = LeaseRequest {
         account: "default".to_owned(),
+        work: Work::Mail,
         limit: 1,
     };
     assert_eq!(spool.lease(request).await.unwrap().1, Some(until));
@@ -252,13 +266,51 @@ async fn a_doubt_is_due_again_at_its_time_and_marked_when_repeated(spool: Spool)
     let id = store(&spool, submission("default", &["b@site.test"]), b"x").await;
     let leased = lease(&spool, 1).await;
     attempt(&spool, &leased[0], Transition::InDoubt(Clock.wall(), why())).await;
-    let again = lease(&spool, 1).await;
+    assert!(
+        lease(&spool, 1).await.is_empty(),
+        "a doubt is no mail to send"
+    );
+    let again = doubts(&spool).await;
     assert!(again[0].in_doubt);
     attempt(&spool, &again[0], accepted()).await;
     let record = spool.show(id).await.unwrap().unwrap();
     assert!(record.parts[0].possibly_duplicate);
     assert_eq!(record.parts[0].attempts, 2);
     assert!(record.settled_at.is_some());
+}
+
+async fn a_doubt_is_settled_by_what_the_provider_knows(spool: Spool) {
+    let id = store(&spool, submission("default", &["b@site.test"]), b"x").await;
+    let leased = lease(&spool, 1).await;
+    attempt(&spool, &leased[0], Transition::InDoubt(Clock.wall(), why())).await;
+    for looked_up in 0..2 {
+        let doubt = doubts(&spool).await;
+        assert_eq!(doubt[0].looked_up, looked_up);
+        let finding = Finding::NotKnown(Clock.wall());
+        spool.resolve(&doubt[0], finding).await.unwrap();
+    }
+    let doubt = doubts(&spool).await;
+    let finding = Finding::NotAsked(Clock.wall(), why());
+    spool.resolve(&doubt[0], finding).await.unwrap();
+    let doubt = doubts(&spool).await;
+    assert_eq!(doubt[0].looked_up, 2, "a failed look-up does not count");
+    let finding = Finding::Known("e7".to_owned());
+    spool.resolve(&doubt[0], finding).await.unwrap();
+    let record = spool.show(id).await.unwrap().unwrap();
+    assert_eq!(record.parts[0].state, State::Accepted);
+    assert!(record.settled_at.is_some() && !record.parts[0].possibly_duplicate);
+    let words: Vec<&str> = record.events.iter().map(|event| &*event.event).collect();
+    assert_eq!(
+        words,
+        [
+            "unknown",
+            "not_found",
+            "not_found",
+            "not_asked",
+            "confirmed"
+        ]
+    );
+    assert_eq!(record.events[4].email_id.as_deref(), Some("e7"));
 }
 
 async fn a_held_dispatch_is_never_due(spool: Spool) {
@@ -501,7 +553,7 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
         (&b"not a database at all, but a text"[..], "Foreign"),
         (&b"short"[..], "Foreign"),
         (&foreign, "Foreign"),
-        (&newer, "Newer { found: 99, known: 1 }"),
+        (&newer, "Newer { found: 99, known: 2 }"),
         (&damaged, "Damaged"),
         (&truncated, "Damaged"),
     ] {

@@ -17,8 +17,8 @@ use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, DispatchId, SpoolId};
 
 use super::record::{
-    Attempt, Content, DispatchKey, EventRecord, Leased, MessageKey, MessageRecord, QueueRow, State,
-    Submission, Transition,
+    Attempt, Content, DispatchKey, EventRecord, Finding, Leased, MessageKey, MessageRecord,
+    QueueRow, State, Submission, Transition,
 };
 use super::store::{Counts, SpoolError, Store};
 
@@ -76,6 +76,22 @@ impl SqliteStore {
             .map_err(trouble)
     }
 
+    fn finish_if_settled(
+        &self,
+        message: MessageKey,
+        unsettled: u32,
+        at: Timestamp,
+    ) -> Result<(), SpoolError> {
+        if unsettled > 0 {
+            return Ok(());
+        }
+        self.execute(
+            "UPDATE message SET settled_at = ?2 WHERE key = ?1",
+            params![message.0, at.0],
+        )?;
+        self.delete_content(message)
+    }
+
     fn content(&self, key: i64) -> Result<Bytes, SpoolError> {
         self.connection
             .prepare_cached("SELECT octets FROM content WHERE key = ?1")
@@ -115,6 +131,7 @@ impl SqliteStore {
             attempts: due.attempts,
             failing_since: due.failing_since,
             in_doubt: due.in_doubt,
+            looked_up: due.looked_up,
             dispatch: from_json(&due.plan)?,
             envelope: from_json(&due.envelope)?,
             prefix,
@@ -258,16 +275,17 @@ impl Store for SqliteStore {
     fn due(
         &mut self,
         account: &str,
+        state: State,
         now: Timestamp,
         limit: usize,
         skip: &dyn Fn(DispatchKey) -> bool,
     ) -> Result<(Vec<Leased>, Vec<DispatchKey>), SpoolError> {
         let mut found: Vec<Due> = Vec::new();
-        for state in [State::Queued, State::InDoubt] {
+        {
             let mut statement = self
                 .connection
                 .prepare_cached(
-                    "SELECT d.key, d.due_at, d.attempts, d.state, d.plan, m.id, m.account, m.device,
+                    "SELECT d.key, d.looked_up, d.attempts, d.state, d.plan, m.id, m.account, m.device,
                          m.received_at, m.envelope, m.prefix_octets, m.body_octets, m.chunks,
                          d.failing_since
                      FROM dispatch d JOIN message m ON m.key = d.key / 1048576
@@ -278,19 +296,14 @@ impl Store for SqliteStore {
             let mut rows = statement
                 .query(params![account, state.code(), now.0])
                 .map_err(trouble)?;
-            let mut taken = 0;
-            while taken < limit
+            while found.len() < limit
                 && let Some(row) = rows.next().map_err(trouble)?
             {
-                if skip(DispatchKey(row.get(0).map_err(trouble)?)) {
-                    continue;
+                if !skip(DispatchKey(row.get(0).map_err(trouble)?)) {
+                    found.push(Due::read(row).map_err(trouble)?);
                 }
-                found.push(Due::read(row).map_err(trouble)?);
-                taken += 1;
             }
         }
-        found.sort_by_key(|due| due.due_at);
-        found.truncate(limit);
         let (mut leased, mut damaged) = (Vec::new(), Vec::new());
         for due in found {
             let key = due.key;
@@ -303,25 +316,25 @@ impl Store for SqliteStore {
         Ok((leased, damaged))
     }
 
-    fn next_due(&mut self, account: &str, now: Timestamp) -> Result<Option<Timestamp>, SpoolError> {
-        let mut earliest: Option<i64> = None;
-        for state in [State::Queued, State::InFlight, State::InDoubt] {
-            let due: Option<i64> = self
-                .connection
-                .prepare_cached(
-                    "SELECT due_at FROM dispatch
-                     WHERE account = ?1 AND state = ?2 AND state <= 4 AND due_at > ?3
-                     ORDER BY due_at LIMIT 1",
-                )
-                .and_then(|mut statement| {
-                    statement
-                        .query_row(params![account, state.code(), now.0], |row| row.get(0))
-                        .optional()
-                })
-                .map_err(trouble)?;
-            earliest = earliest.into_iter().chain(due).min();
-        }
-        Ok(earliest.map(Timestamp))
+    fn next_due(
+        &mut self,
+        account: &str,
+        state: State,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, SpoolError> {
+        self.connection
+            .prepare_cached(
+                "SELECT due_at FROM dispatch
+                 WHERE account = ?1 AND state = ?2 AND state <= 4 AND due_at > ?3
+                 ORDER BY due_at LIMIT 1",
+            )
+            .and_then(|mut statement| {
+                let values = params![account, state.code(), now.0];
+                statement
+                    .query_row(values, |row| row.get(0).map(Timestamp))
+                    .optional()
+            })
+            .map_err(trouble)
     }
 
     fn pull_due(&mut self, latest: Timestamp, now: Timestamp) -> Result<u32, SpoolError> {
@@ -355,7 +368,7 @@ impl Store for SqliteStore {
     ) -> Result<(), SpoolError> {
         let (was, _) = self.waiting(attempt.key)?;
         self.execute(
-            "UPDATE dispatch SET state = ?2, due_at = ?3, attempts = ?4,
+            "UPDATE dispatch SET state = ?2, due_at = ?3, attempts = ?4, looked_up = 0,
                  possibly_duplicate = possibly_duplicate OR ?5
              WHERE key = ?1",
             params![
@@ -397,14 +410,36 @@ impl Store for SqliteStore {
         let message = attempt.key.message();
         let (event, unsettled) = self.count_event(message, u32::from(state.is_settled()))?;
         self.add_event(message, event, &transition.event(attempt, at))?;
-        if unsettled == 0 {
-            self.execute(
-                "UPDATE message SET settled_at = ?2 WHERE key = ?1",
-                params![message.0, at.0],
-            )?;
-            self.delete_content(message)?;
-        }
+        self.finish_if_settled(message, unsettled, at)?;
         self.counts.remove(State::InFlight, 1);
+        self.counts.add(state, 1);
+        Ok(())
+    }
+
+    fn resolve(
+        &mut self,
+        key: DispatchKey,
+        finding: &Finding,
+        at: Timestamp,
+    ) -> Result<(), SpoolError> {
+        let (was, attempts) = self.waiting(key)?;
+        if was != State::InDoubt {
+            return Err(SpoolError::Stale);
+        }
+        let (state, due_at, looked) = match finding {
+            Finding::Known(_) => (State::Accepted, None, 0),
+            Finding::NotKnown(due_at) => (State::InDoubt, Some(due_at.0), 1),
+            Finding::NotAsked(due_at, _) => (State::InDoubt, Some(due_at.0), 0),
+        };
+        self.execute(
+            "UPDATE dispatch SET state = ?2, due_at = ?3, looked_up = looked_up + ?4 WHERE key = ?1",
+            params![key.0, state.code(), due_at, looked],
+        )?;
+        let (event, unsettled) = self.count_event(key.message(), u32::from(state.is_settled()))?;
+        let record = EventRecord::looked_up(key.number(), attempts, at, finding);
+        self.add_event(key.message(), event, &record)?;
+        self.finish_if_settled(key.message(), unsettled, at)?;
+        self.counts.remove(was, 1);
         self.counts.add(state, 1);
         Ok(())
     }
@@ -554,7 +589,7 @@ impl Store for SqliteStore {
 /// A row of the due query, before its content is read.
 struct Due {
     key: DispatchKey,
-    due_at: i64,
+    looked_up: u32,
     attempts: u32,
     failing_since: Option<Timestamp>,
     in_doubt: bool,
@@ -573,7 +608,7 @@ impl Due {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             key: DispatchKey(row.get(0)?),
-            due_at: row.get(1)?,
+            looked_up: row.get(1)?,
             attempts: row.get(2)?,
             in_doubt: row.get::<_, i64>(3)? == State::InDoubt.code(),
             plan: row.get(4)?,
