@@ -1,11 +1,15 @@
 //! Promise 1: nothing accepted is lost. The real binary, killed for real.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use smtp2go_gateway::simulator::{SimulatedAccount, Simulator};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
@@ -161,5 +165,128 @@ async fn an_attempt_cut_off_by_sigkill_is_a_doubt_and_its_repeat_is_marked() {
     .await;
     assert_eq!(trace["events"][0]["event"], "interrupted", "{trace}");
     assert_eq!(trace["parts"][0]["possibly_duplicate"], true, "{trace}");
+    process.kill().await;
+}
+
+/// Sends messages of its own recipients until the connection breaks; notes each one that got its 250.
+async fn pump(smtp: SocketAddr, name: String, acked: Arc<Mutex<BTreeSet<String>>>) {
+    let sending = async {
+        let mut stream = BufReader::new(TcpStream::connect(smtp).await?);
+        let mut line = String::new();
+        let mut replies = async |stream: &mut BufReader<TcpStream>, count: usize| {
+            for _ in 0..count {
+                line.clear();
+                while line.as_bytes().get(3) != Some(&b' ') {
+                    line.clear();
+                    if stream.read_line(&mut line).await? == 0 {
+                        return Err(std::io::Error::other("closed"));
+                    }
+                }
+            }
+            Ok(line.clone())
+        };
+        replies(&mut stream, 1).await?;
+        stream.write_all(b"EHLO test\r\n").await?;
+        replies(&mut stream, 1).await?;
+        for n in 0.. {
+            let to = format!("{name}-{n}@example.org");
+            let commands = format!("MAIL FROM:<a@example.com>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
+            stream.write_all(commands.as_bytes()).await?;
+            replies(&mut stream, 3).await?;
+            // Every tenth one is long enough to be streamed to the disk in pieces.
+            let body = "x".repeat(if n % 10 == 9 { 300_000 } else { 300 });
+            let message = format!("From: a@example.com\r\nTo: {to}\r\n\r\n{body}\r\n.\r\n");
+            stream.write_all(message.as_bytes()).await?;
+            if replies(&mut stream, 1)
+                .await?
+                .starts_with("250 2.0.0 queued")
+            {
+                acked.lock().unwrap().insert(to);
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // It always ends with a broken connection: that is the point.
+    drop(sending.await);
+}
+
+/// How often to kill: 30 times, or what `KILLS` says for a long run.
+#[allow(clippy::disallowed_methods, reason = "the switch of the long mode")]
+fn kills() -> usize {
+    let wanted = std::env::var("KILLS").ok();
+    wanted.map_or(30, |text| text.parse().expect("KILLS is a number"))
+}
+
+#[tokio::test]
+#[allow(clippy::print_stdout, reason = "the figures of the long mode")]
+async fn killed_at_random_under_load_it_loses_nothing_and_marks_what_it_may_have_sent_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let account = SimulatedAccount::sample(KEY);
+    let simulator = Simulator::start(any, account, CancellationToken::new())
+        .await
+        .unwrap();
+    let acked = Arc::new(Mutex::new(BTreeSet::new()));
+    let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
+    for round in 0..kills() {
+        let process = Process::start(directory.path(), &simulator.api_url()).await;
+        let mut senders = tokio::task::JoinSet::new();
+        for sender in 0..4 {
+            let name = format!("r{round}s{sender}");
+            senders.spawn(pump(process.smtp, name, Arc::clone(&acked)));
+        }
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        // Not waiting for anything: the moment of the kill is what varies.
+        tokio::time::sleep(Duration::from_millis(random >> 57)).await;
+        process.kill().await;
+        senders.join_all().await;
+    }
+    let process = Process::start(directory.path(), &simulator.api_url()).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = async |path: String| -> serde_json::Value {
+        let url = format!("http://{}{path}", process.admin);
+        client.get(url).send().await.unwrap().json().await.unwrap()
+    };
+    crate::support::eventually("the queue to be empty", async || {
+        let open = get("/api/queue?limit=1".to_owned()).await;
+        open.as_array().unwrap().is_empty().then_some(())
+    })
+    .await;
+
+    let mut delivered: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for delivery in simulator.deliveries() {
+        let raw =
+            String::from_utf8_lossy(&delivery.raw[..delivery.raw.len().min(1000)]).into_owned();
+        let id = raw.split("X-Gateway-Id: ").nth(1).unwrap()[..32].to_owned();
+        for recipient in delivery.recipients {
+            delivered.entry(recipient).or_default().push(id.clone());
+        }
+    }
+    let acked = acked.lock().unwrap().clone();
+    assert!(
+        acked.len() >= kills(),
+        "only {} messages were accepted",
+        acked.len()
+    );
+    let lost: Vec<&String> = acked
+        .iter()
+        .filter(|to| !delivered.contains_key(*to))
+        .collect();
+    assert!(
+        lost.is_empty(),
+        "{} of {} lost: {lost:?}",
+        lost.len(),
+        acked.len()
+    );
+    let mut repeated = 0;
+    for ids in delivered.values().filter(|ids| ids.len() > 1) {
+        repeated += 1;
+        let trace = get(format!("/api/trace/{}", ids[0])).await;
+        assert_eq!(trace["parts"][0]["possibly_duplicate"], true, "{trace}");
+    }
+    let (kills, acked) = (kills(), acked.len());
+    println!("{kills} kills, {acked} accepted, 0 lost, {repeated} repeated and marked");
     process.kill().await;
 }
