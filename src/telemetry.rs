@@ -61,6 +61,7 @@ fn describe() {
     describe_counter!(SPOOLED_OCTETS, "octets of messages accepted");
     describe_counter!(ATTEMPTS, "attempts by outcome");
     describe_gauge!(QUEUE_DISPATCHES, "unsettled dispatches by state");
+    describe_gauge!(SPOOL_OCTETS, "octets of the spool in use");
     describe_gauge!(QUEUE_OLDEST, "age of the oldest unsettled message, seconds");
     describe_counter!(LOOK_UPS, "doubts looked up at the provider by finding");
     describe_counter!(PROVIDER_ANSWERS, "provider answers by class");
@@ -85,6 +86,8 @@ pub const SPOOLED_OCTETS: &str = "gateway_spooled_octets_total";
 pub const ATTEMPTS: &str = "gateway_attempts_total";
 /// Unsettled dispatches by state.
 pub const QUEUE_DISPATCHES: &str = "gateway_queue_dispatches";
+/// Octets of the spool in use.
+pub const SPOOL_OCTETS: &str = "gateway_spool_octets";
 /// Age of the oldest unsettled message.
 pub const QUEUE_OLDEST: &str = "gateway_queue_oldest_seconds";
 /// Doubts looked up at the provider by finding.

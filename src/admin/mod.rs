@@ -150,6 +150,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
         let gauge = metrics::gauge!(telemetry::QUEUE_DISPATCHES, "state" => state.word());
         gauge.set(counts.of(state) as f64);
     }
+    metrics::gauge!(telemetry::SPOOL_OCTETS).set(admin.spool.used_octets() as f64);
     if let Ok(oldest) = admin.spool.oldest_unsettled().await {
         let age = oldest.map_or(Duration::ZERO, |oldest| admin.clock.wall().since(oldest));
         metrics::gauge!(telemetry::QUEUE_OLDEST).set(age.as_secs_f64());

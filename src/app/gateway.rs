@@ -177,7 +177,7 @@ impl Gateway {
         let stop = gateway.stop_forwarding.clone();
         gateway
             .forwarders
-            .spawn(forget_settled(spool, clock, config.retention, stop));
+            .spawn(forget_settled(spool, clock, config.spool.retention, stop));
         gateway.accepting.store(true, Ordering::Release);
         for (listener, addresses) in &gateway.smtp {
             for address in addresses {

@@ -18,7 +18,7 @@ use crate::mail::{DeviceRule, ListenerRule, Rules};
 use crate::message::PlanSettings;
 use crate::provider::{Account, Deadlines};
 use crate::session::{Leniency, Limits, Settings};
-use crate::spool::SpoolSettings;
+use crate::spool::{SpaceLimits, SpoolSettings};
 
 pub(super) fn rules(config: &Config) -> Rules {
     let listeners = config.listeners.iter().map(|(name, listener)| {
@@ -67,6 +67,11 @@ pub(super) fn intake(config: &Config) -> IntakeSettings {
         },
         // Ten times what the longest list of Received lines ever took; kept in memory.
         head_octets_max: 256 * 1024,
+        space: SpaceLimits {
+            spool_octets_max: config.spool.max_size,
+            free_octets_min: config.spool.min_free_disk,
+            directory: config.data_dir.clone(),
+        },
     }
 }
 

@@ -15,7 +15,7 @@ mod settings;
 
 pub use model::{
     AccountConfig, AdminConfig, Config, Credential, DeviceConfig, ForwardConfig, ListenerConfig,
-    LogConfig, LogFormat, Profile, TlsConfig, TlsMode, UnknownPolicy,
+    LogConfig, LogFormat, Profile, SpoolConfig, TlsConfig, TlsMode, UnknownPolicy,
 };
 pub use secret::Secret;
 pub use settings::{ConfigError, Mistake, REFERENCE, Settings, Sources};

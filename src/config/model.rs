@@ -34,8 +34,8 @@ pub struct Config {
     pub hidden: Hidden,
     /// How messages are handed on.
     pub forward: ForwardConfig,
-    /// How long the trace of a settled message is kept.
-    pub retention: Duration,
+    /// What is stored, how much of it and how long.
+    pub spool: SpoolConfig,
     /// The door for operators.
     pub admin: AdminConfig,
 }
@@ -189,6 +189,17 @@ pub enum UnknownPolicy {
     Repeat,
     /// Leave it to the operator.
     Hold,
+}
+
+/// `[spool]`
+#[derive(Clone, Copy, Debug)]
+pub struct SpoolConfig {
+    /// How long the trace of a settled message is kept.
+    pub retention: Duration,
+    /// Octets of the spool.
+    pub max_size: u64,
+    /// Octets that stay free on its disk.
+    pub min_free_disk: u64,
 }
 
 /// `[admin]`

@@ -11,7 +11,7 @@ use crate::mail::{AddressPattern, FromOverride, Hidden, Mailbox, Mismatch};
 
 use super::model::{
     AccountConfig, AdminConfig, Config, Credential, DeviceConfig, ForwardConfig, ListenerConfig,
-    LogConfig, LogFormat, Profile, TlsConfig, TlsMode, UnknownPolicy,
+    LogConfig, LogFormat, Profile, SpoolConfig, TlsConfig, TlsMode, UnknownPolicy,
 };
 use super::reader::{Mistakes, Reader};
 use super::secret::Secret;
@@ -38,7 +38,7 @@ impl Config {
             mismatch,
             hidden,
             forward: forward(&root),
-            retention: retention(&root),
+            spool: spool(&root),
             admin: admin(&root),
         };
         if config.data_dir.as_os_str().is_empty() {
@@ -455,11 +455,15 @@ fn forward(root: &Reader<'_>) -> ForwardConfig {
     config
 }
 
-fn retention(root: &Reader<'_>) -> Duration {
+fn spool(root: &Reader<'_>) -> SpoolConfig {
     let reader = root.table("spool");
-    let retention = reader.duration("retention", Duration::ZERO, TEN_YEARS);
+    let config = SpoolConfig {
+        retention: reader.duration("retention", Duration::ZERO, TEN_YEARS),
+        max_size: reader.number("max_size", 100_000, u64::MAX >> 1),
+        min_free_disk: reader.number("min_free_disk", 0, u64::MAX >> 1),
+    };
     reader.finish();
-    retention
+    config
 }
 
 impl AdminConfig {

@@ -15,12 +15,13 @@ use crate::mail::{
 use crate::message::{HeadCollector, PlanSettings};
 use crate::policy;
 use crate::session::{Answer, Question};
-use crate::spool::{Draft, Spool};
+use crate::spool::{Draft, Space, SpaceLimits, Spool};
 
 /// What all sessions share.
 #[derive(Debug)]
 pub struct Intake {
     pub(super) spool: Spool,
+    space: Space,
     pub(super) clock: Clock,
     pub(super) journal: Journal,
     pub(super) settings: IntakeSettings,
@@ -39,6 +40,8 @@ pub struct IntakeSettings {
     pub plan: PlanSettings,
     /// Octets of a header block.
     pub head_octets_max: usize,
+    /// How much may be stored.
+    pub space: SpaceLimits,
 }
 
 impl Intake {
@@ -52,6 +55,7 @@ impl Intake {
         settings: IntakeSettings,
     ) -> Self {
         Self {
+            space: Space::new(spool.clone(), settings.space.clone(), clock),
             spool,
             clock,
             journal,
@@ -243,6 +247,14 @@ impl Reception {
             Err(refusal) => return refuse(None, refusal),
         };
         if let Err(refusal) = policy::sender(&rules, &submitter, reverse_path) {
+            return refuse(submitter.device.as_deref(), refusal);
+        }
+        // Last, so that nobody learns of our storage who may not send anyway.
+        if let Err(shortage) = self.intake.space.check() {
+            let refusal = policy::Refusal {
+                reply: reply::SPOOL_FULL,
+                hint: format!("{shortage}: is the provider reachable? is the account halted?"),
+            };
             return refuse(submitter.device.as_deref(), refusal);
         }
         self.transaction = Some(Transaction {

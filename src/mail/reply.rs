@@ -212,6 +212,8 @@ pub const TOO_MANY_FROM_ADDRESS: Reply = Reply::fixed(
 );
 pub const SPOOL_UNAVAILABLE: Reply =
     Reply::fixed(452, (4, 3, 1), "cannot store the message now, try again");
+pub const SPOOL_FULL: Reply =
+    Reply::fixed(452, (4, 3, 1), "gateway storage is full, try again later");
 pub const SIGN_IN_UNAVAILABLE: Reply =
     Reply::fixed(454, (4, 7, 0), "cannot check the password now, try again");
 

@@ -455,6 +455,15 @@ impl Store for MemoryStore {
             .map(|message| message.submission.received_at))
     }
 
+    fn used_octets(&mut self) -> Result<u64, SpoolError> {
+        let chunks = self
+            .tables
+            .messages
+            .values()
+            .flat_map(|message| &message.body);
+        Ok(chunks.map(|chunk| chunk.len() as u64).sum())
+    }
+
     fn counts(&self) -> Counts {
         self.tables.counts
     }

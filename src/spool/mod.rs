@@ -36,6 +36,7 @@ mod draft;
 mod memory;
 mod record;
 mod schema;
+mod space;
 mod sqlite;
 mod store;
 mod writer;
@@ -46,6 +47,7 @@ pub use record::{
     Attempt, Content, DispatchRecord, EventRecord, Finding, Leased, MessageRecord, Origin,
     QueueRow, State, Submission, Transition,
 };
+pub use space::{Shortage, Space, SpaceLimits};
 pub use sqlite::SqliteStore;
 pub use store::{Counts, SpoolError, Store};
 pub use writer::{LeaseRequest, Spool, SpoolSettings, Work};

@@ -104,6 +104,8 @@ pub trait Store: Send {
     fn show(&mut self, id: SpoolId) -> Result<Option<MessageRecord>, SpoolError>;
     /// When the oldest unsettled message was accepted.
     fn oldest_unsettled(&mut self) -> Result<Option<Timestamp>, SpoolError>;
+    /// Octets in use; what is free for reuse does not count.
+    fn used_octets(&mut self) -> Result<u64, SpoolError>;
     /// How many dispatches stand where.
     fn counts(&self) -> Counts;
     /// The highest message number ever used.

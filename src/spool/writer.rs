@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -86,6 +86,7 @@ pub struct Spool {
     next_key: Arc<AtomicI64>,
     arrivals: watch::Receiver<u64>,
     counts: Arc<Mutex<Counts>>,
+    used: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for Spool {
@@ -125,6 +126,7 @@ impl Spool {
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let (arrived, arrivals) = watch::channel(0);
         let counts = Arc::new(Mutex::new(store.counts()));
+        let used = Arc::new(AtomicU64::new(store.used_octets()?));
         let writer = Writer {
             store,
             settings,
@@ -132,6 +134,7 @@ impl Spool {
             queue,
             arrived,
             counts: Arc::clone(&counts),
+            used: Arc::clone(&used),
             read_at: now,
             leases: HashMap::new(),
             in_flight: HashMap::new(),
@@ -145,6 +148,7 @@ impl Spool {
             next_key: Arc::new(AtomicI64::new(next_key)),
             arrivals,
             counts,
+            used,
         })
     }
 
@@ -280,6 +284,11 @@ impl Spool {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Octets in use; what is free for reuse does not count.
+    pub fn used_octets(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Changes whenever there may be something new to lease.
     pub fn arrivals(&self) -> watch::Receiver<u64> {
         self.arrivals.clone()
@@ -378,6 +387,7 @@ struct Writer {
     queue: mpsc::Receiver<Request>,
     arrived: watch::Sender<u64>,
     counts: Arc<Mutex<Counts>>,
+    used: Arc<AtomicU64>,
     /// What the clock said when it was last looked at.
     read_at: Timestamp,
     /// Until when a dispatch that nothing was sent for is kept from other workers.
@@ -403,7 +413,10 @@ impl Writer {
                     other => others.push(other),
                 }
             }
-            self.write_all(writes);
+            if !writes.is_empty() {
+                self.write_all(writes);
+                self.publish_use();
+            }
             for request in others {
                 if let Request::Close(answer) = request {
                     // Nobody can ask any more; the last connection's close tidies up the log.
@@ -422,11 +435,16 @@ impl Writer {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.store.counts();
     }
 
+    /// Once a batch: a limit of gigabytes need not be exact.
+    fn publish_use(&mut self) {
+        match self.store.used_octets() {
+            Ok(used) => self.used.store(used, Ordering::Relaxed),
+            Err(error) => tracing::debug!(%error, "cannot tell how large the spool is"),
+        }
+    }
+
     /// All or nothing first; where that fails, each for itself, so that one bad write spoils no other.
     fn write_all(&mut self, writes: Vec<(Write, Option<Answer<()>>)>) {
-        if writes.is_empty() {
-            return;
-        }
         let all =
             self.transaction(|writer| writes.iter().try_for_each(|(write, _)| writer.apply(write)));
         let mut wake = false;

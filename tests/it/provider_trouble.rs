@@ -211,3 +211,51 @@ async fn time_spent_halted_does_not_count_towards_giving_up() {
         "it was older than give_up_after when the 503 came"
     );
 }
+
+#[tokio::test]
+async fn a_full_spool_is_said_at_mail_and_mail_is_taken_again_when_there_is_room() {
+    let site = Site::start("[spool]\nmax_size = 1500000").await;
+    site.simulator
+        .change_account(|account| account.api_keys.clear());
+    let message = format!("{MESSAGE}{}", "x\r\n".repeat(100_000));
+    let mut client = site.client().await;
+    client.say("EHLO test").await.expect("250");
+    let mut accepted = 0;
+    let refused = loop {
+        let reply = client
+            .try_send("a@example.com", &["b@example.org"], &message)
+            .await;
+        if !reply.text.starts_with("250") {
+            break reply.text;
+        }
+        accepted += 1;
+        assert!(accepted < 20, "the limit was not noticed");
+    };
+    assert!(
+        refused.starts_with("452 4.3.1 gateway storage is full"),
+        "{refused}"
+    );
+    assert!(accepted >= 3, "{accepted}");
+    site.simulator
+        .change_account(|account| account.api_keys.push(KEY.to_owned()));
+    site.delivered(accepted).await;
+    eventually("room for another message", async || {
+        let reply = client.say("MAIL FROM:<a@example.com>").await;
+        reply.text.starts_with("250").then_some(())
+    })
+    .await;
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_disk_without_room_is_said_at_mail() {
+    // No disk has this much.
+    let site = Site::start("[spool]\nmin_free_disk = 9000000000000000000").await;
+    let mut client = site.client().await;
+    client.say("EHLO test").await.expect("250");
+    client
+        .say("MAIL FROM:<a@example.com>")
+        .await
+        .expect("452 4.3.1");
+    site.stop().await;
+}

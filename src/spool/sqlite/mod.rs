@@ -569,6 +569,17 @@ impl Store for SqliteStore {
         Ok(found.map(|(_, received_at)| Timestamp(received_at)))
     }
 
+    fn used_octets(&mut self) -> Result<u64, SpoolError> {
+        let pragma = |sql: &str| {
+            self.connection
+                .prepare_cached(sql)
+                .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
+                .map_err(trouble)
+        };
+        let pages = pragma("PRAGMA page_count")? - pragma("PRAGMA freelist_count")?;
+        Ok(u64::try_from(pages * open::PAGE_OCTETS).unwrap_or(0))
+    }
+
     fn counts(&self) -> Counts {
         self.counts
     }

@@ -1,0 +1,100 @@
+//! Whether there is room for another message: asked at MAIL, before any content is sent.
+//!
+//! Two limits: what the spool itself may take, and what must stay free on its disk for everybody
+//! else. A device that is turned away at MAIL keeps its message; one that is turned away in the middle
+//! of it often does not.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::clock::Clock;
+
+use super::writer::Spool;
+
+/// Both limits, in octets.
+#[derive(Clone, Debug)]
+pub struct SpaceLimits {
+    /// Of the spool's own data.
+    pub spool_octets_max: u64,
+    /// Of the disk it lies on.
+    pub free_octets_min: u64,
+    /// Where it lies.
+    pub directory: PathBuf,
+}
+
+/// Why there is no room.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Shortage {
+    /// Too much mail is waiting, or too much history is kept.
+    #[error("the spool holds {used} octets, spool.max_size is {limit}")]
+    Spool {
+        /// Octets in use.
+        used: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The disk is nearly full.
+    #[error("the disk has {free} octets left, spool.min_free_disk is {limit}")]
+    Disk {
+        /// Octets left.
+        free: u64,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// Watches both limits.
+#[derive(Debug)]
+pub struct Space {
+    spool: Spool,
+    limits: SpaceLimits,
+    clock: Clock,
+    seen: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Space {
+    /// A watch over the spool's limits.
+    pub fn new(spool: Spool, limits: SpaceLimits, clock: Clock) -> Self {
+        Self {
+            spool,
+            limits,
+            clock,
+            seen: Mutex::new(None),
+        }
+    }
+
+    /// Whether another message may come.
+    ///
+    /// # Errors
+    /// Which limit is reached.
+    pub fn check(&self) -> Result<(), Shortage> {
+        let (used, limit) = (self.spool.used_octets(), self.limits.spool_octets_max);
+        if used >= limit {
+            return Err(Shortage::Spool { used, limit });
+        }
+        let (free, limit) = (self.free_octets(), self.limits.free_octets_min);
+        if free < limit {
+            return Err(Shortage::Disk { free, limit });
+        }
+        Ok(())
+    }
+
+    /// Asks the file system at most once a second. Where it does not answer, the writes will tell.
+    fn free_octets(&self) -> u64 {
+        let now = self.clock.now();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match *seen {
+            Some((at, free)) if now.saturating_duration_since(at) < LOOK_INTERVAL => free,
+            _ => {
+                let free = rustix::fs::statvfs(&self.limits.directory).map_or(u64::MAX, |state| {
+                    state.f_bavail.saturating_mul(state.f_frsize)
+                });
+                *seen = Some((now, free));
+                free
+            }
+        }
+    }
+}
+
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
