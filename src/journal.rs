@@ -146,6 +146,11 @@ impl Journal {
         }
     }
 
+    /// An operator did something to a message.
+    pub fn ordered(&self, id: &SpoolId, order: &'static str, dispatches: u32) {
+        info!(spool_id = %id, order, dispatches, "ordered");
+    }
+
     /// The provider was asked about a doubt.
     pub fn looked_up(&self, id: &DispatchId, finding: &'static str) {
         counter!(telemetry::LOOK_UPS, "finding" => finding).increment(1);

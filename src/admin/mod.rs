@@ -11,12 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -24,8 +26,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Secret;
 use crate::http::{ServerError, serve};
+use crate::journal::Journal;
 use crate::mail::SpoolId;
-use crate::spool::{Spool, SpoolError, State as DispatchState};
+use crate::spool::{Order, Spool, SpoolError, State as DispatchState};
 use crate::telemetry;
 
 /// What the door shows.
@@ -36,6 +39,7 @@ pub struct Admin {
     hostname: String,
     token: Option<Secret<String>>,
     accepting: Arc<AtomicBool>,
+    journal: Journal,
 }
 
 impl Admin {
@@ -53,6 +57,7 @@ impl Admin {
             hostname,
             token,
             accepting,
+            journal: Journal,
         }
     }
 
@@ -70,6 +75,8 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/api/queue", get(list))
             .route("/api/queue/{id}", get(show))
+            .route("/api/queue/{id}/raw", get(export))
+            .route("/api/queue/{id}/{order}", post(order))
             .route("/api/trace/{id}", get(show))
             .layer(middleware::from_fn_with_state(self.clone(), guard));
         let open = Router::new()
@@ -191,6 +198,60 @@ async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
         }
         Err(error) => unavailable(&error),
     }
+}
+
+/// `retry`, `hold`, `release` or `drop`. Wants a JSON content type: a web page can't send that to
+/// another site without being asked for permission first.
+async fn order(
+    State(admin): State<Admin>,
+    Path((id, order)): Path<(SpoolId, Order)>,
+    headers: HeaderMap,
+) -> Response {
+    let json_sent = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    if !json_sent {
+        let error = json!({ "error": "send Content-Type: application/json" });
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, Json(error)).into_response();
+    }
+    match admin.spool.order(id, order).await {
+        Ok(0) => {
+            let error = format!("message {id} has nothing that could be {}", order.word());
+            (StatusCode::CONFLICT, Json(json!({ "error": error }))).into_response()
+        }
+        Ok(count) => {
+            admin.journal.ordered(&id, order.word(), count);
+            Json(json!({ "dispatches": count })).into_response()
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// The message as it is stored: with our trace headers, before the plan's edits.
+async fn export(State(admin): State<Admin>, Path(id): Path<SpoolId>) -> Response {
+    let stored = match admin.spool.stored(id).await {
+        Ok(Some(stored)) => stored,
+        Ok(None) => {
+            let error = format!("no content of message {id}: unknown, or settled and deleted");
+            return (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response();
+        }
+        Err(error) => return unavailable(&error),
+    };
+    let head = [stored.head.as_ref(), b"\r\n"].concat();
+    let body = stream::try_unfold((Some(head), stored), |(head, mut stored)| async move {
+        match head {
+            Some(head) => Ok(Some((bytes::Bytes::from(head), (None, stored)))),
+            None => {
+                let chunk = stored.next_chunk().await?;
+                Ok::<_, SpoolError>(chunk.map(|chunk| (chunk, (None, stored))))
+            }
+        }
+    });
+    (
+        [(header::CONTENT_TYPE, "message/rfc822")],
+        Body::from_stream(body),
+    )
+        .into_response()
 }
 
 async fn front(State(admin): State<Admin>) -> Response {

@@ -84,6 +84,33 @@ pub(super) enum QueueCommand {
     List(ListOptions),
     /// Print where one message stands
     Show(MessageOptions),
+    /// Look at messages now instead of at their time
+    Retry(OrderOptions),
+    /// Keep messages from being sent
+    Hold(OrderOptions),
+    /// Send held messages now
+    Release(OrderOptions),
+    /// Give messages up: they are never sent
+    Drop(OrderOptions),
+    /// Write a stored message to standard output
+    Export(ExportOptions),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct OrderOptions {
+    /// The messages
+    #[arg(required = true, value_name = "ID")]
+    pub(super) ids: Vec<SpoolId>,
+    #[command(flatten)]
+    pub(super) remote: RemoteOptions,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ExportOptions {
+    /// The message
+    pub(super) id: SpoolId,
+    #[command(flatten)]
+    pub(super) remote: RemoteOptions,
 }
 
 #[derive(Args, Debug)]

@@ -57,6 +57,11 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Health(options) => remote::health(options).await,
         Command::Queue(QueueCommand::List(options)) => queue::list(options).await,
         Command::Queue(QueueCommand::Show(options)) => queue::show(options).await,
+        Command::Queue(QueueCommand::Retry(options)) => queue::order("retry", options).await,
+        Command::Queue(QueueCommand::Hold(options)) => queue::order("hold", options).await,
+        Command::Queue(QueueCommand::Release(options)) => queue::order("release", options).await,
+        Command::Queue(QueueCommand::Drop(options)) => queue::order("drop", options).await,
+        Command::Queue(QueueCommand::Export(options)) => queue::export(options).await,
         Command::Trace(options) => queue::trace(options).await,
         Command::Device(DeviceCommand::Password(options)) => device::password(options),
     }

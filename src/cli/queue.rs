@@ -1,11 +1,13 @@
 //! `queue` and `trace`: what is stored, and what happened to it.
 
+use std::io::Write as _;
+
 use serde::Serialize;
 
 use crate::mail::SpoolId;
 use crate::spool::{MessageRecord, QueueRow};
 
-use super::arguments::{ListOptions, MessageOptions, RemoteOptions};
+use super::arguments::{ExportOptions, ListOptions, MessageOptions, OrderOptions, RemoteOptions};
 use super::failure::Failure;
 use super::remote::Remote;
 use super::show;
@@ -50,6 +52,27 @@ pub(super) async fn trace(options: MessageOptions) -> Result<(), Failure> {
     }
     print!("{}", show::trace(&record));
     Ok(())
+}
+
+/// Orders all messages in turn; the first that can't be ordered ends it.
+pub(super) async fn order(order: &str, options: OrderOptions) -> Result<(), Failure> {
+    let remote = Remote::new(options.remote)?;
+    for id in options.ids {
+        remote.post(&format!("/api/queue/{id}/{order}")).await?;
+        println!("{id}");
+    }
+    Ok(())
+}
+
+/// The stored message, octet by octet.
+pub(super) async fn export(options: ExportOptions) -> Result<(), Failure> {
+    let remote = Remote::new(options.remote)?;
+    let raw = remote
+        .raw(&format!("/api/queue/{}/raw", options.id))
+        .await?;
+    std::io::stdout()
+        .write_all(&raw)
+        .map_err(|error| Failure::of(&error))
 }
 
 async fn fetch(remote: RemoteOptions, id: &SpoolId) -> Result<MessageRecord, Failure> {

@@ -40,7 +40,29 @@ impl Remote {
 
     /// Gets JSON.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let (status, body) = self.fetch(path).await?;
+        let body = self.raw(path).await?;
+        serde_json::from_slice(&body).map_err(|error| Failure::of(&error))
+    }
+
+    /// Gets octets.
+    pub(super) async fn raw(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        let url = self.url(path);
+        self.succeed(self.client.get(url)).await
+    }
+
+    /// Orders something.
+    pub(super) async fn post(&self, path: &str) -> Result<(), Failure> {
+        let request = self.client.post(self.url(path));
+        let request = request.header("content-type", "application/json");
+        self.succeed(request).await.map(drop)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    async fn succeed(&self, request: RequestBuilder) -> Result<Vec<u8>, Failure> {
+        let (status, body) = self.exchange(request).await?;
         if !status.is_success() {
             let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
             let error = answer["error"].as_str().unwrap_or("no reason given");
@@ -50,11 +72,10 @@ impl Remote {
                 _ => failure,
             });
         }
-        serde_json::from_slice(&body).map_err(|error| Failure::of(&error))
+        Ok(body)
     }
 
-    async fn fetch(&self, path: &str) -> Result<(StatusCode, Vec<u8>), Failure> {
-        let request = self.client.get(format!("http://{}{path}", self.address));
+    async fn exchange(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Failure> {
         let exchange = async {
             let response = self.signed(request).send().await?;
             let status = response.status();
@@ -87,7 +108,9 @@ impl Remote {
 /// `health`: exit code 0 when mail is accepted.
 pub(super) async fn health(options: RemoteOptions) -> Result<(), Failure> {
     let remote = Remote::new(options)?;
-    let (status, body) = remote.fetch("/readyz").await?;
+    let (status, body) = remote
+        .exchange(remote.client.get(remote.url("/readyz")))
+        .await?;
     let body = String::from_utf8_lossy(&body);
     if status.is_success() {
         println!("{body}");

@@ -35,7 +35,13 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         }
     };
     // Durable before the request leaves: a crash from here on leaves a doubt, never a repeat.
-    if let Err(error) = shared.spool.begin_attempt(attempt).await {
+    let begun = shared.spool.begin_attempt(attempt).await;
+    if let Err(SpoolError::Stale) = begun {
+        // An operator was quicker.
+        shared.spool.release(&leased).await;
+        return None;
+    }
+    if let Err(error) = begun {
         shared
             .journal
             .spool_failed("marking an attempt as in flight", &error);

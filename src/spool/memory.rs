@@ -12,7 +12,7 @@ use crate::mail::{Diagnostic, DispatchId, SpoolId};
 
 use super::record::{
     Attempt, Content, DispatchKey, DispatchRecord, EventRecord, Finding, Leased, MessageKey,
-    MessageRecord, QueueRow, State, Submission, Transition,
+    MessageRecord, Order, QueueRow, State, Submission, Transition,
 };
 use super::store::{Counts, SpoolError, Store};
 
@@ -48,6 +48,7 @@ struct Part {
     possibly_duplicate: bool,
     failing_since: Option<Timestamp>,
     looked_up: u32,
+    held_from: Option<State>,
 }
 
 impl Message {
@@ -145,6 +146,7 @@ impl Store for MemoryStore {
             possibly_duplicate: false,
             failing_since: None,
             looked_up: 0,
+            held_from: None,
         };
         let count = submission.dispatches.len();
         let message = Message {
@@ -328,6 +330,53 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn order(&mut self, id: SpoolId, order: Order, at: Timestamp) -> Result<u32, SpoolError> {
+        let found = self
+            .tables
+            .messages
+            .values_mut()
+            .find(|message| message.submission.id == id);
+        let Some(message) = found else {
+            return Ok(0);
+        };
+        let mut applied = 0;
+        for (number, part) in (0..).zip(&mut message.parts) {
+            if !order.applies_to(part.state) {
+                continue;
+            }
+            let (was, state) = (part.state, order.leads_to(part.state));
+            part.possibly_duplicate |=
+                order == Order::Release && part.held_from == Some(State::InDoubt);
+            part.held_from = (state == State::Held).then_some(was);
+            part.state = state;
+            part.due_at = matches!(state, State::Queued | State::InDoubt).then_some(at);
+            let record = EventRecord::ordered(number, part.attempts, at, order);
+            message.events.push(record);
+            self.tables.counts.remove(was, 1);
+            self.tables.counts.add(state, 1);
+            applied += 1;
+        }
+        if message.unsettled() == 0 {
+            message.settled_at.get_or_insert(at);
+            message.body.clear();
+        }
+        Ok(applied)
+    }
+
+    fn stored(&mut self, id: SpoolId) -> Result<Option<(Bytes, MessageKey, u32)>, SpoolError> {
+        let found = self
+            .tables
+            .messages
+            .iter()
+            .find(|(_, message)| message.submission.id == id && message.settled_at.is_none());
+        Ok(found.map(|(key, message)| {
+            let submission = &message.submission;
+            let head = [submission.prefix.as_ref(), submission.head.as_ref()].concat();
+            let chunks = u32::try_from(message.body.len()).unwrap_or(u32::MAX);
+            (Bytes::from(head), *key, chunks)
+        }))
+    }
+
     fn hold(
         &mut self,
         key: DispatchKey,
@@ -340,6 +389,7 @@ impl Store for MemoryStore {
         if !matches!(was, State::Queued | State::InDoubt) {
             return Err(SpoolError::Stale);
         }
+        part.held_from = Some(was);
         part.state = State::Held;
         part.due_at = None;
         let record = EventRecord::held(key.number(), part.attempts, at, why);

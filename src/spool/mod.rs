@@ -44,10 +44,10 @@ mod writer;
 pub use draft::Draft;
 pub use memory::MemoryStore;
 pub use record::{
-    Attempt, Content, DispatchRecord, EventRecord, Finding, Leased, MessageRecord, Origin,
+    Attempt, Content, DispatchRecord, EventRecord, Finding, Leased, MessageRecord, Order, Origin,
     QueueRow, State, Submission, Transition,
 };
 pub use space::{Shortage, Space, SpaceLimits};
 pub use sqlite::SqliteStore;
 pub use store::{Counts, SpoolError, Store};
-pub use writer::{LeaseRequest, Spool, SpoolSettings, Work};
+pub use writer::{LeaseRequest, Spool, SpoolSettings, Stored, Work};

@@ -221,6 +221,51 @@ pub enum Finding {
     NotAsked(Timestamp, Diagnostic),
 }
 
+/// What an operator may do to all open dispatches of a message. Those in flight are left alone.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Waiting or in doubt: looked at now.
+    Retry,
+    /// Waiting or in doubt: to *held*.
+    Hold,
+    /// Held: due now. What was in doubt before is marked as a possible duplicate.
+    Release,
+    /// Waiting, in doubt or held: to *bounced*, never to be sent.
+    Drop,
+}
+
+impl Order {
+    /// The word used in traces.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Retry => "retried",
+            Self::Hold => "held",
+            Self::Release => "released",
+            Self::Drop => "dropped",
+        }
+    }
+
+    /// Which states it applies to.
+    pub(super) fn applies_to(self, state: State) -> bool {
+        match self {
+            Self::Retry | Self::Hold => matches!(state, State::Queued | State::InDoubt),
+            Self::Release => state == State::Held,
+            Self::Drop => matches!(state, State::Queued | State::InDoubt | State::Held),
+        }
+    }
+
+    /// Where it leads from `state`.
+    pub(super) fn leads_to(self, state: State) -> State {
+        match self {
+            Self::Retry => state,
+            Self::Hold => State::Held,
+            Self::Release => State::Queued,
+            Self::Drop => State::Bounced,
+        }
+    }
+}
+
 /// How a dispatch goes on after an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Transition {
@@ -386,6 +431,21 @@ pub struct EventRecord {
 }
 
 impl EventRecord {
+    /// An operator's order.
+    pub(super) fn ordered(number: u32, attempt: u32, at: Timestamp, order: Order) -> Self {
+        Self {
+            at,
+            dispatch: number,
+            event: order.word().to_owned(),
+            attempt,
+            started_at: None,
+            diagnostic: Some("by an operator".to_owned()),
+            next_at: None,
+            email_id: None,
+            request_id: None,
+        }
+    }
+
     /// A look at the provider's records.
     pub(super) fn looked_up(number: u32, attempt: u32, at: Timestamp, finding: &Finding) -> Self {
         let (event, diagnostic, next_at, email_id) = match finding {

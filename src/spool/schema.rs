@@ -53,8 +53,10 @@ const STEPS: [&str; 2] = [
          key INTEGER PRIMARY KEY,
          record TEXT NOT NULL
      ) STRICT;",
-    // How often the provider was asked about a doubt and did not know the mail.
-    "ALTER TABLE dispatch ADD COLUMN looked_up INTEGER NOT NULL DEFAULT 0;",
+    // How often the provider was asked about a doubt and did not know the mail; which state a held
+    // dispatch was in before.
+    "ALTER TABLE dispatch ADD COLUMN looked_up INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE dispatch ADD COLUMN held_from INTEGER;",
 ];
 
 /// Marks a file as ours: "s2gw" in ASCII.

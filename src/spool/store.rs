@@ -6,8 +6,8 @@ use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, SpoolId};
 
 use super::record::{
-    Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, QueueRow, State, Submission,
-    Transition,
+    Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow, State,
+    Submission, Transition,
 };
 
 /// One kind of storage.
@@ -77,6 +77,11 @@ pub trait Store: Send {
         finding: &Finding,
         at: Timestamp,
     ) -> Result<(), SpoolError>;
+    /// Carries out an operator's order; returns how many dispatches it applied to.
+    fn order(&mut self, id: SpoolId, order: Order, at: Timestamp) -> Result<u32, SpoolError>;
+    /// The stored message as it would be sent, but for the plan's edits: what stands before the body,
+    /// and where to read the body; `None` when the content is gone.
+    fn stored(&mut self, id: SpoolId) -> Result<Option<(Bytes, MessageKey, u32)>, SpoolError>;
     /// From queued or in doubt to held.
     fn hold(&mut self, key: DispatchKey, why: &Diagnostic, at: Timestamp)
     -> Result<(), SpoolError>;

@@ -19,8 +19,8 @@ use crate::mail::{Diagnostic, SpoolId};
 
 use super::draft::Draft;
 use super::record::{
-    Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, QueueRow, State, Submission,
-    Transition,
+    Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow, State,
+    Submission, Transition,
 };
 use super::store::{Counts, SpoolError, Store};
 
@@ -193,6 +193,31 @@ impl Spool {
         self.write(Write::Resolve(leased.key, finding)).await
     }
 
+    /// Carries out an operator's order on all open dispatches of a message; returns how many it
+    /// applied to.
+    ///
+    /// # Errors
+    /// When it is not durable.
+    pub async fn order(&self, id: SpoolId, order: Order) -> Result<u32, SpoolError> {
+        self.ask(|reply| Request::Order(id, order, reply)).await
+    }
+
+    /// The stored message: what stands before the body, and a reader for the body's chunks; `None`
+    /// when the content is gone, because every dispatch is settled.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn stored(&self, id: SpoolId) -> Result<Option<Stored>, SpoolError> {
+        let found = self.ask(|reply| Request::Stored(id, reply)).await?;
+        Ok(found.map(|(head, key, chunks)| Stored {
+            head,
+            spool: self.clone(),
+            key,
+            chunks,
+            next: 0,
+        }))
+    }
+
     /// Leaves a leased dispatch to the operator.
     ///
     /// # Errors
@@ -343,6 +368,33 @@ impl Spool {
     }
 }
 
+/// A stored message, to be read piece by piece.
+#[derive(Debug)]
+pub struct Stored {
+    /// Trace headers and header block.
+    pub head: Bytes,
+    spool: Spool,
+    key: MessageKey,
+    chunks: u32,
+    next: u32,
+}
+
+impl Stored {
+    /// The next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// When it can't be read, or has been settled meanwhile.
+    pub async fn next_chunk(&mut self) -> Result<Option<Bytes>, SpoolError> {
+        if self.next == self.chunks {
+            return Ok(None);
+        }
+        let (key, sequence) = (self.key, self.next);
+        self.next += 1;
+        let chunk = self.spool.ask(|reply| Request::Chunk(key, sequence, reply));
+        chunk.await.map(Some)
+    }
+}
+
 /// Where an answer goes; only a named struct would say more, and less clearly.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, SpoolError>>;
 
@@ -357,6 +409,8 @@ pub(super) enum Request {
     Oldest(Answer<Option<Timestamp>>),
     Forget(Timestamp, Answer<u32>),
     Accounts(Answer<Vec<(String, u64)>>),
+    Order(SpoolId, Order, Answer<u32>),
+    Stored(SpoolId, Answer<Option<(Bytes, MessageKey, u32)>>),
     Close(Answer<()>),
 }
 
@@ -516,6 +570,15 @@ impl Writer {
     fn serve(&mut self, request: Request) {
         match request {
             Request::Write(..) | Request::Discard(_) | Request::Close(_) => {}
+            Request::Order(id, order, answer) => {
+                let now = self.clock.wall();
+                let done = self.transaction(|writer| writer.store.order(id, order, now));
+                self.publish_counts();
+                // What is due now must not wait for the next look.
+                self.arrived.send_modify(|count| *count += 1);
+                drop(answer.send(done));
+            }
+            Request::Stored(id, answer) => drop(answer.send(self.store.stored(id))),
             Request::Accounts(answer) => drop(answer.send(self.store.open_accounts())),
             Request::Release(key) => {
                 self.leases.remove(&key);

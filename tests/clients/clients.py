@@ -251,6 +251,17 @@ def check_commands(world):
     assert KEY not in out and PASSWORD not in out
 
 
+def check_queue_control(world):
+    admin = ["--admin", f"127.0.0.1:{world.admin}"]
+    environment = {**os.environ, "SMTP2GO_API_KEY": KEY}
+    unknown = "0" * 32
+    for order in ("retry", "hold", "release", "drop"):
+        out = run(BINARY, "queue", order, unknown, *admin, env=environment, code=1)
+        assert "error: the gateway answered 409" in out, out
+    out = run(BINARY, "queue", "export", unknown, *admin, env=environment, code=1)
+    assert "no content of message" in out, out
+
+
 def check_demo_once(world):
     out = run(
         BINARY, "demo", "--once", "--smtp", "127.0.0.1:0", "--admin", "127.0.0.1:0",

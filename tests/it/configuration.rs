@@ -275,6 +275,7 @@ fn every_help_fits_a_screen() {
         &["check", "--help"],
         &["queue", "--help"],
         &["queue", "list", "--help"],
+        &["queue", "hold", "--help"],
         &["trace", "--help"],
         &["device", "password", "--help"],
         &["health", "--help"],

@@ -104,3 +104,44 @@ async fn with_a_token_only_health_is_open() {
     assert_eq!(get(&site, "/readyz", None).await.0, 200);
     site.stop().await;
 }
+
+#[tokio::test]
+async fn a_waiting_message_can_be_held_exported_and_released() {
+    let site =
+        Site::start("[forward]\nretry_first = \"1h\"\nretry_max = \"2h\"\nprobe_interval = \"1h\"")
+            .await;
+    site.simulator
+        .change_account(|account| account.api_keys.clear());
+    let id = site
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    site.record_when(id, |record| !record.events.is_empty())
+        .await;
+    let post = async |order: &str, kind: &str| {
+        let url = format!("http://{}/api/queue/{id}/{order}", site.gateway.admin());
+        let request = client().post(url).header("content-type", kind);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let json = "application/json";
+    assert_eq!(
+        post("hold", "text/plain").await,
+        415,
+        "no web page may do this"
+    );
+    assert_eq!(post("burn", json).await, 400);
+    assert_eq!(post("release", json).await, 409);
+    assert_eq!(post("hold", json).await, 200);
+    let (status, raw) = get(&site, &format!("/api/queue/{id}/raw"), None).await;
+    assert_eq!(status, 200);
+    assert!(
+        raw.ends_with(MESSAGE) && raw.starts_with("Received: "),
+        "{raw}"
+    );
+    assert_eq!(post("drop", json).await, 200);
+    assert_eq!(
+        get(&site, &format!("/api/queue/{id}/raw"), None).await.0,
+        404
+    );
+    site.settled(id).await;
+    site.stop().await;
+}

@@ -9,8 +9,8 @@ use smtp2go_gateway::mail::{
     Diagnostic, Dispatch, Envelope, Mailbox, Recipients, ReversePath, SpoolId,
 };
 use smtp2go_gateway::spool::{
-    Content, Finding, LeaseRequest, Leased, MemoryStore, Origin, Spool, SpoolError, SpoolSettings,
-    SqliteStore, State, Store, Submission, Transition, Work,
+    Content, Finding, LeaseRequest, Leased, MemoryStore, Order, Origin, Spool, SpoolError,
+    SpoolSettings, SqliteStore, State, Store, Submission, Transition, Work,
 };
 
 const SETTINGS: SpoolSettings = SpoolSettings {
@@ -57,6 +57,8 @@ contract! {
     a_doubt_is_due_again_at_its_time_and_marked_when_repeated
     a_doubt_is_settled_by_what_the_provider_knows
     a_held_dispatch_is_never_due
+    an_operator_holds_releases_retries_and_drops
+    a_stored_message_can_be_read_until_it_is_settled
     dispatches_are_settled_one_by_one
     accounts_do_not_see_each_other
     settled_messages_are_listed_on_request_and_forgotten_later
@@ -322,6 +324,65 @@ async fn a_held_dispatch_is_never_due(spool: Spool) {
     assert_eq!(record.parts[0].state, State::Held);
     assert_eq!(record.settled_at, None);
     assert_eq!(spool.counts().of(State::Held), 1);
+}
+
+async fn an_operator_holds_releases_retries_and_drops(spool: Spool) {
+    let to = ["b@site.test", "c@site.test"];
+    let id = store(&spool, submission("default", &to), b"x").await;
+    let leased = lease(&spool, 2).await;
+    let later = Clock.wall().after(Duration::from_secs(3600));
+    attempt(&spool, &leased[0], Transition::Waiting(later, why())).await;
+    attempt(&spool, &leased[1], Transition::InDoubt(later, why())).await;
+    let order = async |order| spool.order(id, order).await.unwrap();
+
+    assert_eq!(order(Order::Release).await, 0, "nothing is held");
+    assert_eq!(order(Order::Hold).await, 2);
+    assert!(lease(&spool, 9).await.is_empty() && doubts(&spool).await.is_empty());
+    assert_eq!(order(Order::Retry).await, 0, "held is held");
+    assert_eq!(order(Order::Release).await, 2);
+    let released = lease(&spool, 9).await;
+    assert_eq!(released.len(), 2);
+    let record = spool.show(id).await.unwrap().unwrap();
+    let marked: Vec<bool> = record
+        .parts
+        .iter()
+        .map(|part| part.possibly_duplicate)
+        .collect();
+    assert_eq!(marked, [false, true], "the doubt may have been sent");
+
+    attempt(&spool, &released[0], Transition::Waiting(later, why())).await;
+    assert_eq!(order(Order::Retry).await, 2);
+    attempt(&spool, &released[1], accepted()).await;
+    assert_eq!(order(Order::Drop).await, 1);
+    let record = spool.show(id).await.unwrap().unwrap();
+    let states: Vec<State> = record.parts.iter().map(|part| part.state).collect();
+    assert_eq!(states, [State::Bounced, State::Accepted]);
+    assert!(record.settled_at.is_some());
+    assert_eq!(record.events.last().unwrap().event, "dropped");
+    assert_eq!(
+        spool.counts().of(State::Queued) + spool.counts().of(State::Held),
+        0
+    );
+    assert_eq!(
+        spool.order(SpoolId::new(0), Order::Drop).await.unwrap(),
+        0,
+        "unknown"
+    );
+}
+
+async fn a_stored_message_can_be_read_until_it_is_settled(spool: Spool) {
+    let body = vec![b'y'; 200_000];
+    let id = store(&spool, submission("default", &["b@site.test"]), &body).await;
+    let mut stored = spool.stored(id).await.unwrap().unwrap();
+    assert_eq!(&stored.head[..], b"X-Gateway-Id: 1\r\nSubject: x\r\n");
+    let mut read = Vec::new();
+    while let Some(chunk) = stored.next_chunk().await.unwrap() {
+        read.extend_from_slice(&chunk);
+    }
+    assert_eq!(read, body);
+    let leased = lease(&spool, 1).await;
+    attempt(&spool, &leased[0], accepted()).await;
+    assert!(spool.stored(id).await.unwrap().is_none());
 }
 
 async fn dispatches_are_settled_one_by_one(spool: Spool) {

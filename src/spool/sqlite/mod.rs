@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, DispatchId, SpoolId};
 
 use super::record::{
-    Attempt, Content, DispatchKey, EventRecord, Finding, Leased, MessageKey, MessageRecord,
+    Attempt, Content, DispatchKey, EventRecord, Finding, Leased, MessageKey, MessageRecord, Order,
     QueueRow, State, Submission, Transition,
 };
 use super::store::{Counts, SpoolError, Store};
@@ -444,6 +444,59 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    fn order(&mut self, id: SpoolId, order: Order, at: Timestamp) -> Result<u32, SpoolError> {
+        let Some(message) = self.key_of(id)? else {
+            return Ok(0);
+        };
+        let mut applied = 0;
+        for part in self.parts(message)? {
+            if !order.applies_to(part.state) {
+                continue;
+            }
+            let state = order.leads_to(part.state);
+            let due_at = matches!(state, State::Queued | State::InDoubt).then_some(at.0);
+            self.execute(
+                "UPDATE dispatch SET state = ?2, due_at = ?3,
+                     possibly_duplicate = possibly_duplicate OR (?4 AND held_from IS ?5),
+                     held_from = CASE WHEN ?2 = ?6 THEN state END
+                 WHERE key = ?1",
+                params![
+                    message.part(part.number),
+                    state.code(),
+                    due_at,
+                    order == Order::Release,
+                    State::InDoubt.code(),
+                    State::Held.code(),
+                ],
+            )?;
+            let (event, unsettled) = self.count_event(message, u32::from(state.is_settled()))?;
+            let record = EventRecord::ordered(part.number, part.attempts, at, order);
+            self.add_event(message, event, &record)?;
+            self.finish_if_settled(message, unsettled, at)?;
+            self.counts.remove(part.state, 1);
+            self.counts.add(state, 1);
+            applied += 1;
+        }
+        Ok(applied)
+    }
+
+    fn stored(&mut self, id: SpoolId) -> Result<Option<(Bytes, MessageKey, u32)>, SpoolError> {
+        let found: Option<(i64, u32)> = self
+            .connection
+            .query_row(
+                "SELECT key, chunks FROM message WHERE id = ?1 AND settled_at IS NULL",
+                [id.as_bytes()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()
+            .map_err(trouble)?;
+        let Some((key, chunks)) = found else {
+            return Ok(None);
+        };
+        let key = MessageKey(key);
+        Ok(Some((self.content(key.part(HEAD_PART))?, key, chunks)))
+    }
+
     fn hold(
         &mut self,
         key: DispatchKey,
@@ -452,7 +505,7 @@ impl Store for SqliteStore {
     ) -> Result<(), SpoolError> {
         let (was, attempts) = self.waiting(key)?;
         self.execute(
-            "UPDATE dispatch SET state = ?2, due_at = NULL WHERE key = ?1",
+            "UPDATE dispatch SET held_from = state, state = ?2, due_at = NULL WHERE key = ?1",
             params![key.0, State::Held.code()],
         )?;
         let (event, _) = self.count_event(key.message(), 0)?;

@@ -21,16 +21,7 @@ impl SqliteStore {
     ) -> Result<Vec<QueueRow>, SpoolError> {
         let below: i64 = match before {
             None => i64::MAX,
-            Some(id) => self
-                .connection
-                .query_row(
-                    "SELECT key FROM message WHERE id = ?1",
-                    [id.as_bytes()],
-                    |row| row.get(0),
-                )
-                .optional()
-                .map_err(trouble)?
-                .unwrap_or(0),
+            Some(id) => self.key_of(id)?.map_or(0, |key| key.0),
         };
         let from = if all {
             0
@@ -54,6 +45,18 @@ impl SqliteStore {
             list.push(read_queue_row(row)?);
         }
         Ok(list)
+    }
+
+    /// The number of a message; `None` when it is not stored.
+    pub(super) fn key_of(&self, id: SpoolId) -> Result<Option<MessageKey>, SpoolError> {
+        self.connection
+            .prepare_cached("SELECT key FROM message WHERE id = ?1")
+            .and_then(|mut statement| {
+                statement
+                    .query_row([id.as_bytes()], |row| row.get(0).map(MessageKey))
+                    .optional()
+            })
+            .map_err(trouble)
     }
 
     /// Everything about one message.
@@ -84,7 +87,7 @@ impl SqliteStore {
         }))
     }
 
-    fn parts(&self, key: MessageKey) -> Result<Vec<DispatchRecord>, SpoolError> {
+    pub(super) fn parts(&self, key: MessageKey) -> Result<Vec<DispatchRecord>, SpoolError> {
         let mut statement = self
             .connection
             .prepare_cached(
