@@ -1,5 +1,6 @@
 //! Leases what is due and keeps a bounded number of attempts under way.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Timestamp};
 use crate::journal::Journal;
 use crate::provider::Provider;
-use crate::spool::{LeaseRequest, Spool, Work};
+use crate::spool::{LeaseRequest, Leased, Spool, Work};
 
 use super::attempt::{Attempted, attempt};
 use super::doubts::settle_doubts;
@@ -130,14 +131,21 @@ impl Forwarder {
     pub async fn run(self, stop: CancellationToken) {
         let mut arrivals = self.shared.spool.arrivals();
         let mut attempts: JoinSet<Option<Attempted>> = JoinSet::new();
+        // Leased, and waiting for a place: one request to the spool serves many attempts.
+        let mut ready: VecDeque<Leased> = VecDeque::new();
         let doubts = tokio::spawn(settle_doubts(self.shared.clone(), stop.clone()));
         while !stop.is_cancelled() {
             arrivals.mark_unchanged();
-            let wake_at = self.start_due(&mut attempts).await;
+            let wake_at = self.start_due(&mut attempts, &mut ready).await;
             let busy = attempts.len() >= self.room();
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(ended) = attempts.join_next() => self.ended(ended),
+                Some(ended) = attempts.join_next() => {
+                    self.ended(ended);
+                    while let Some(ended) = attempts.try_join_next() {
+                        self.ended(ended);
+                    }
+                }
                 // With all slots taken nothing new could be started.
                 changed = arrivals.changed(), if !busy => if changed.is_err() { break },
                 () = sleep_until(wake_at) => {}
@@ -156,29 +164,37 @@ impl Forwarder {
     }
 
     /// Starts as many attempts as there is room for; returns when to look again.
-    async fn start_due(&self, attempts: &mut JoinSet<Option<Attempted>>) -> Instant {
+    async fn start_due(
+        &self,
+        attempts: &mut JoinSet<Option<Attempted>>,
+        ready: &mut VecDeque<Leased>,
+    ) -> Instant {
         let now = self.shared.clock.now();
         let look_again = Instant::from_std(now + IDLE_MAX);
         if let Permit::Wait(until) = self.shared.gate().permit(now) {
             return look_again.min(Instant::from_std(until));
         }
-        let free = self.room().saturating_sub(attempts.len());
-        if free == 0 {
-            return look_again;
-        }
-        let request = LeaseRequest {
-            account: self.shared.settings.account.clone(),
-            work: Work::Mail,
-            limit: free,
-        };
-        let (leased, next_due) = match self.shared.spool.lease(request).await {
-            Ok(found) => found,
-            Err(error) => {
-                self.shared.journal.spool_failed("leasing due mail", &error);
-                return Instant::from_std(now + SPOOL_RETRY);
+        let mut next_due = None;
+        if ready.is_empty() && attempts.len() < self.room() {
+            let request = LeaseRequest {
+                account: self.shared.settings.account.clone(),
+                work: Work::Mail,
+                limit: self.shared.settings.concurrency * LEASES_PER_PLACE,
+            };
+            match self.shared.spool.lease(request).await {
+                Ok((leased, due)) => {
+                    ready.extend(leased);
+                    next_due = due;
+                }
+                Err(error) => {
+                    self.shared.journal.spool_failed("leasing due mail", &error);
+                    return Instant::from_std(now + SPOOL_RETRY);
+                }
             }
-        };
-        for leased in leased {
+        }
+        while attempts.len() < self.room()
+            && let Some(leased) = ready.pop_front()
+        {
             let shared = self.shared.clone();
             attempts.spawn(async move { attempt(&shared, leased).await });
         }
@@ -214,6 +230,8 @@ impl Forwarder {
     }
 }
 
+/// Leased per request: enough that asking is rare, few enough that an order of mail is kept.
+const LEASES_PER_PLACE: usize = 4;
 /// Something is looked at this often even if nobody woke us: a clock may have jumped.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// After the spool could not be read.
