@@ -1,7 +1,9 @@
 //! How HTTP is spoken, in either direction.
 
 mod client;
+mod cut;
 mod server;
 
 pub use client::{ClientError, ClientSettings, client};
-pub use server::{ServerError, serve};
+pub use cut::Cut;
+pub use server::{ServerError, serve, serve_with_cuts};

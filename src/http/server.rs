@@ -1,10 +1,14 @@
 //! Serves a router until it is told to stop.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use super::cut::{Cut, CuttableListener};
 
 /// The address can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +27,42 @@ pub async fn serve(
     router: Router,
     stop: CancellationToken,
 ) -> Result<SocketAddr, ServerError> {
+    let (listener, bound) = bind(address).await?;
+    let stopped = stop.clone().cancelled_owned();
+    let served = axum::serve(listener, router).with_graceful_shutdown(stopped);
+    run(served.into_future(), stop);
+    Ok(bound)
+}
+
+/// The same, and every handler may cut its connection: it extracts `ConnectInfo<Cut>`.
+///
+/// # Errors
+/// When the address can't be bound.
+pub async fn serve_with_cuts(
+    address: SocketAddr,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<SocketAddr, ServerError> {
+    let (listener, bound) = bind(address).await?;
+    let stopped = stop.clone().cancelled_owned();
+    let service = router.into_make_service_with_connect_info::<Cut>();
+    let served = axum::serve(CuttableListener(listener), service).with_graceful_shutdown(stopped);
+    run(served.into_future(), stop);
+    Ok(bound)
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
     let failed = |source| ServerError { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn run(
+    served: impl Future<Output = std::io::Result<()>> + Send + 'static,
+    stop: CancellationToken,
+) {
     tokio::spawn(async move {
-        let stopped = stop.clone().cancelled_owned();
-        let served = axum::serve(listener, router).with_graceful_shutdown(stopped);
         tokio::select! {
             done = served => if let Err(error) = done {
                 tracing::error!(%error, "http server stopped");
@@ -37,7 +71,6 @@ pub async fn serve(
             () = async { stop.cancelled().await; tokio::time::sleep(LINGER).await } => {}
         }
     });
-    Ok(bound)
 }
 
-const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(2);

@@ -9,10 +9,12 @@
 mod account;
 mod activity;
 mod answer;
+mod faults;
 mod mailroom;
 mod send;
 
 pub use account::SimulatedAccount;
+pub use faults::{CutWhen, Fault, ScriptedFault};
 pub use mailroom::Delivery;
 
 use std::net::SocketAddr;
@@ -21,12 +23,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::{ServerError, serve};
+use crate::http::{ServerError, serve_with_cuts};
 
 use mailroom::Mailroom;
 
@@ -43,11 +46,16 @@ struct World {
     account: Mutex<SimulatedAccount>,
     mailroom: Mutex<Mailroom>,
     delivered: watch::Sender<u64>,
+    script: Mutex<Vec<ScriptedFault>>,
 }
 
 impl World {
     fn account(&self) -> MutexGuard<'_, SimulatedAccount> {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn script(&self) -> MutexGuard<'_, Vec<ScriptedFault>> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn mailroom(&self) -> MutexGuard<'_, Mailroom> {
@@ -69,8 +77,10 @@ impl Simulator {
             account: Mutex::new(account),
             mailroom: Mutex::default(),
             delivered: watch::Sender::new(0),
+            script: Mutex::default(),
         });
-        let address = serve(address, router(Arc::clone(&world)), stop).await?;
+        let router = router(Arc::clone(&world));
+        let address = serve_with_cuts(address, router, stop).await?;
         Ok(Self { address, world })
     }
 
@@ -94,6 +104,11 @@ impl Simulator {
         change(&mut self.world.account());
     }
 
+    /// Replaces the script of faults.
+    pub fn script(&self, faults: impl IntoIterator<Item = ScriptedFault>) {
+        *self.world.script() = faults.into_iter().collect();
+    }
+
     /// Waits until at least `count` mails have been delivered in all.
     pub async fn delivered(&self, count: u64) {
         let mut delivered = self.world.delivered.subscribe();
@@ -107,6 +122,11 @@ fn router(world: Arc<World>) -> Router {
         .route("/v3/email/mime", post(send::mime))
         .route("/v3/email/send", post(send::send))
         .route("/v3/activity/search", post(activity::search))
+        .route_layer(middleware::from_fn_with_state(
+            Arc::clone(&world),
+            faults::inject,
+        ))
+        .route("/_faults", get(faults::show).post(faults::set))
         .route("/_deliveries", get(list))
         .route("/_deliveries/{email_id}/raw", get(raw))
         .fallback(answer::not_found)

@@ -149,7 +149,7 @@ fn submit(world: &World, endpoint: &'static str, raw: Bytes) -> Response {
             .collect()
     };
     let Some(sender) = addresses("From").into_iter().next() else {
-        return failed("550 message has no usable From header", 550);
+        return failed("message has no usable From header - Code(550)");
     };
     let account = world.account().clone();
     if !account.may_send_from(sender.domain()) {
@@ -157,9 +157,9 @@ fn submit(world: &World, endpoint: &'static str, raw: Bytes) -> Response {
         let text = format!(
             "From header sender domain not verified ({domain})\n\
              On your Sending > Verified Senders page\n\
-             verify the sender domain or email to be allowed to send."
+             verify the sender domain or email to be allowed to send. - Code(550)"
         );
-        return failed(&text, 550);
+        return failed(&text);
     }
     let mut recipients = Vec::new();
     for name in ["To", "Cc", "Bcc"] {
@@ -174,7 +174,7 @@ fn submit(world: &World, endpoint: &'static str, raw: Bytes) -> Response {
         }
     }
     if recipients.is_empty() {
-        return failed("no recipients", 550);
+        return failed("no recipients - Code(550)");
     }
     let (rejected, recipients): (Vec<String>, Vec<String>) = recipients
         .into_iter()
@@ -214,8 +214,8 @@ fn without_bcc(head: &[u8], view: &HeaderView<'_>, rest: &[u8], body: &[u8]) -> 
 }
 
 /// A refused mail is a 200 (NOTES section 3).
-fn failed(reply: &str, code: u16) -> Response {
-    let failure = format!("An error occurred during the SMTP request: {reply} - Code({code})");
+pub(super) fn failed(reply: &str) -> Response {
+    let failure = format!("An error occurred during the SMTP request: {reply}");
     answer::data(json!({
         "succeeded": 0, "failed": 1, "failures": [failure], "email_id": "",
     }))

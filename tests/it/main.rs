@@ -11,6 +11,7 @@ mod configuration;
 mod delivery;
 mod differential;
 mod encryption;
+mod faults;
 mod operators;
 mod plan_property;
 mod provider_trouble;

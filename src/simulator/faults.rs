@@ -1,0 +1,180 @@
+//! Scripted trouble: what the next calls get instead of, or on top of, an answer.
+//!
+//! `POST /_faults` takes a list such as
+//! `[{"endpoint": "/email/mime", "times": 2, "fault": {"kind": "status", "status": 503}}]`; a test calls
+//! [`super::Simulator::script`]. Faults are used up in order, `GET /_faults` shows what is left, and an
+//! empty list clears it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::http::Cut;
+
+use super::World;
+
+/// One line of the script.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptedFault {
+    /// Only calls of this operation, such as `/email/mime`; every call where it is missing.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// For so many calls.
+    #[serde(default = "once")]
+    pub times: u32,
+    /// What happens.
+    pub fault: Fault,
+}
+
+/// What happens to a call.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    /// This answer, without looking at the request.
+    Status {
+        /// Such as 503.
+        status: u16,
+        /// Whatever it is, it need not be JSON.
+        #[serde(default)]
+        body: String,
+        /// Seconds, as a header.
+        #[serde(default)]
+        retry_after: Option<u64>,
+    },
+    /// The right answer, so much later.
+    Delay {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// The connection ends.
+    Cut {
+        /// When.
+        when: CutWhen,
+    },
+    /// An answer that promises more octets than it has.
+    WrongLength,
+    /// The mail is refused, as HTTP 200 with these words.
+    Refuse {
+        /// The internal SMTP reply.
+        text: String,
+    },
+}
+
+/// When a connection ends.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CutWhen {
+    /// Before the body is read.
+    Before,
+    /// After the whole body was read, before anything is done.
+    AfterBody,
+    /// After the mail was accepted.
+    AfterAccepting,
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// Stands in front of every operation.
+pub(super) async fn inject(
+    State(world): State<Arc<World>>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(fault) = take(&world, request.uri().path()) else {
+        return next.run(request).await;
+    };
+    match fault {
+        Fault::Status {
+            status,
+            body,
+            retry_after,
+        } => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            // Read first: an answer in the middle of a request is another fault.
+            drain(request).await;
+            let mut answer = (status, body).into_response();
+            if let Some(seconds) = retry_after {
+                let seconds = HeaderValue::from(seconds);
+                answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+            }
+            answer
+        }
+        Fault::Delay { ms } => {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            next.run(request).await
+        }
+        Fault::Cut { when } => {
+            match when {
+                CutWhen::Before => {}
+                CutWhen::AfterBody => drain(request).await,
+                CutWhen::AfterAccepting => drop(next.run(request).await),
+            }
+            cut.cut();
+            StatusCode::OK.into_response()
+        }
+        Fault::WrongLength => {
+            drain(request).await;
+            let mut answer = Response::new(Body::from_stream(futures_util::stream::iter([
+                Ok("{\"data\":{"),
+                Err(std::io::Error::other("as scripted")),
+            ])));
+            let length = HeaderValue::from_static("1000");
+            answer.headers_mut().insert(header::CONTENT_LENGTH, length);
+            answer
+        }
+        Fault::Refuse { text } => {
+            drain(request).await;
+            super::send::failed(&text)
+        }
+    }
+}
+
+fn take(world: &World, path: &str) -> Option<Fault> {
+    let endpoint = path.strip_prefix("/v3").unwrap_or(path);
+    let mut script = world.script();
+    let index = script.iter().position(|line| {
+        let fits = line
+            .endpoint
+            .as_deref()
+            .is_none_or(|wanted| wanted == endpoint);
+        fits && line.times > 0
+    })?;
+    let fault = script[index].fault.clone();
+    script[index].times -= 1;
+    if script[index].times == 0 {
+        script.remove(index);
+    }
+    Some(fault)
+}
+
+async fn drain(request: Request) {
+    let read = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+    if let Err(error) = read {
+        tracing::debug!(%error, "a request broke off");
+    }
+}
+
+/// `POST /_faults`
+pub(super) async fn set(
+    State(world): State<Arc<World>>,
+    Json(script): Json<Vec<ScriptedFault>>,
+) -> Response {
+    *world.script() = script;
+    show(State(world)).await
+}
+
+/// `GET /_faults`
+pub(super) async fn show(State(world): State<Arc<World>>) -> Response {
+    Json(world.script().clone()).into_response()
+}

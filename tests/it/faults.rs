@@ -1,0 +1,170 @@
+//! One function per fault: what the provider does wrong, and what must become of the message.
+
+use smtp2go_gateway::simulator::{CutWhen, Fault, ScriptedFault};
+use smtp2go_gateway::spool::{MessageRecord, State};
+
+use crate::support::site::Site;
+
+const MESSAGE: &str = "From: a@example.com\r\nTo: b@example.org\r\n\r\nx\r\n";
+
+/// Sends one message while `/email/mime` has this fault, returns its trace and how often it was
+/// delivered.
+async fn with(fault: Fault, times: u32) -> (MessageRecord, usize) {
+    let site = Site::start("").await;
+    site.simulator.script([ScriptedFault {
+        endpoint: Some("/email/mime".to_owned()),
+        times,
+        fault,
+    }]);
+    let id = site
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    let record = site.settled(id).await;
+    let delivered = site.simulator.deliveries().len();
+    site.stop().await;
+    (record, delivered)
+}
+
+fn words(record: &MessageRecord) -> Vec<&str> {
+    record.events.iter().map(|event| &*event.event).collect()
+}
+
+fn status(status: u16, body: &str) -> Fault {
+    Fault::Status {
+        status,
+        body: body.to_owned(),
+        retry_after: None,
+    }
+}
+
+#[tokio::test]
+async fn busy_is_waited_out() {
+    let (record, delivered) = with(status(503, "<html>busy</html>"), 3).await;
+    assert_eq!(
+        words(&record),
+        ["deferred", "deferred", "deferred", "accepted"]
+    );
+    assert_eq!(delivered, 1);
+}
+
+#[tokio::test]
+async fn a_server_error_is_looked_up_before_it_is_repeated() {
+    let (record, delivered) = with(status(500, ""), 1).await;
+    assert_eq!(words(&record), ["unknown", "not_found", "accepted"]);
+    assert!(record.parts[0].possibly_duplicate);
+    assert_eq!(delivered, 1);
+}
+
+#[tokio::test]
+async fn a_cut_after_accepting_is_found_and_not_sent_again() {
+    let fault = Fault::Cut {
+        when: CutWhen::AfterAccepting,
+    };
+    let (record, delivered) = with(fault, 1).await;
+    assert_eq!(words(&record), ["unknown", "confirmed"]);
+    assert!(!record.parts[0].possibly_duplicate);
+    assert_eq!(delivered, 1);
+}
+
+#[tokio::test]
+async fn a_cut_after_the_body_is_a_doubt_and_one_delivery() {
+    let fault = Fault::Cut {
+        when: CutWhen::AfterBody,
+    };
+    let (record, delivered) = with(fault, 1).await;
+    assert_eq!(words(&record), ["unknown", "not_found", "accepted"]);
+    assert_eq!(delivered, 1);
+}
+
+#[tokio::test]
+async fn a_cut_before_the_body_ends_in_one_delivery() {
+    let fault = Fault::Cut {
+        when: CutWhen::Before,
+    };
+    let (record, delivered) = with(fault, 1).await;
+    // A small body may have left already: then it is a doubt, and the provider is asked.
+    assert_eq!(words(&record).last(), Some(&"accepted"));
+    assert_eq!(delivered, 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_a_doubt() {
+    let (record, delivered) = with(Fault::WrongLength, 1).await;
+    assert_eq!(words(&record), ["unknown", "not_found", "accepted"]);
+    assert_eq!(delivered, 1);
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_waited_for() {
+    let (record, delivered) = with(Fault::Delay { ms: 300 }, 1).await;
+    assert_eq!(words(&record), ["accepted"]);
+    assert_eq!(delivered, 1);
+}
+
+#[tokio::test]
+async fn a_refusal_bounces_and_a_temporary_one_does_not() {
+    let refuse = |text: &str| Fault::Refuse {
+        text: text.to_owned(),
+    };
+    let (record, delivered) = with(refuse("no - Code(550)"), 1).await;
+    assert_eq!((record.parts[0].state, delivered), (State::Bounced, 0));
+    let (record, delivered) = with(refuse("later - Code(451)"), 1).await;
+    assert_eq!(words(&record), ["deferred", "accepted"]);
+    assert_eq!(delivered, 1);
+}
+
+#[tokio::test]
+async fn faults_are_scripted_over_http_too() {
+    let site = Site::start("").await;
+    let url = format!("http://{}/_faults", site.simulator.address());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let script = r#"[{"fault":{"kind":"status","status":503}},{"endpoint":"/email/mime","times":2,"fault":{"kind":"cut","when":"after_accepting"}}]"#;
+    let request = client
+        .post(&url)
+        .header("content-type", "application/json")
+        .body(script);
+    assert_eq!(request.send().await.unwrap().status().as_u16(), 200);
+    let id = site
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    assert_eq!(
+        words(&site.settled(id).await),
+        ["deferred", "unknown", "confirmed"]
+    );
+    let left = client.get(&url).send().await.unwrap().text().await.unwrap();
+    assert!(left.contains("\"times\":1"), "{left}");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn connections_cut_at_every_point_lose_nothing_and_repeat_nothing_unmarked() {
+    let site = Site::start("").await;
+    let points = [CutWhen::Before, CutWhen::AfterBody, CutWhen::AfterAccepting];
+    site.simulator.script((0..30).map(|n| ScriptedFault {
+        // Now and then a look-up goes wrong, too.
+        endpoint: (n % 5 != 4).then(|| "/email/mime".to_owned()),
+        times: 1,
+        fault: Fault::Cut {
+            when: points[n % points.len()],
+        },
+    }));
+    let mut ids = Vec::new();
+    for _ in 0..60 {
+        ids.push(
+            site.send("a@example.com", &["b@example.org"], MESSAGE)
+                .await,
+        );
+    }
+    let mut marked = 0;
+    for id in ids {
+        let record = site.settled(id).await;
+        assert_eq!(record.parts[0].state, State::Accepted, "{record:?}");
+        marked += usize::from(record.parts[0].possibly_duplicate);
+    }
+    let delivered = site.simulator.deliveries().len();
+    assert!(
+        (60..=60 + marked).contains(&delivered),
+        "{delivered} delivered, {marked} marked"
+    );
+    site.stop().await;
+}
