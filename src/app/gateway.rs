@@ -20,6 +20,7 @@ use crate::http::{ClientError, ServerError, client};
 use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::listen::{CertificateError, ListenError, Listener};
+use crate::mail::Rules;
 use crate::provider::Provider;
 use crate::spool::{Spool, SpoolError, SqliteStore};
 use crate::telemetry;
@@ -32,6 +33,9 @@ pub struct Gateway {
     smtp: BTreeMap<String, Vec<SocketAddr>>,
     admin: SocketAddr,
     spool: Spool,
+    config: Config,
+    rules: Arc<ArcSwap<Rules>>,
+    authenticator: Arc<ArcSwap<Authenticator>>,
     accepting: Arc<AtomicBool>,
     sessions: TaskTracker,
     forwarders: TaskTracker,
@@ -121,8 +125,8 @@ impl Gateway {
         let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
         let intake = Arc::new(Intake::new(
             spool.clone(),
-            rules,
-            authenticator,
+            Arc::clone(&rules),
+            Arc::clone(&authenticator),
             journal,
             clock,
             parts::intake(config),
@@ -157,6 +161,9 @@ impl Gateway {
             smtp: BTreeMap::new(),
             admin,
             spool: spool.clone(),
+            config: config.clone(),
+            rules,
+            authenticator,
             accepting,
             sessions: TaskTracker::new(),
             forwarders: TaskTracker::new(),
@@ -201,6 +208,20 @@ impl Gateway {
     /// The spool.
     pub fn spool(&self) -> &Spool {
         &self.spool
+    }
+
+    /// Takes over what may change while running: devices with their users, and the trust and account
+    /// of listeners. A transaction under way keeps the rules it began with. Returns the sections that
+    /// differ, too, and take effect only after a restart.
+    ///
+    /// # Errors
+    /// When the users can't be set up; nothing has changed then.
+    pub fn reload(&mut self, config: &Config) -> Result<Vec<&'static str>, StartError> {
+        let authenticator = Authenticator::new(parts::users(config))?;
+        let rules = parts::rules(config);
+        self.authenticator.store(Arc::new(authenticator));
+        self.rules.store(Arc::new(rules));
+        Ok(parts::need_restart(&self.config, config))
     }
 
     /// Accepts no more, lets messages and attempts under way finish within their deadlines.

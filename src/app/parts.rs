@@ -195,6 +195,58 @@ fn tls(
     })
 }
 
+/// The sections that differ in something other than what a reload takes over.
+pub(super) fn need_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    // What is reloaded is made equal first; secrets don't show in the text, so they are compared apart.
+    let comparable = |config: &Config| {
+        let mut config = config.clone();
+        for listener in config.listeners.values_mut() {
+            listener.trust.clear();
+            listener.account.clear();
+        }
+        config
+    };
+    let keys = |config: &Config| -> Vec<String> {
+        let keys = config.accounts.values();
+        keys.map(|account| account.api_key.expose().clone())
+            .collect()
+    };
+    let token = |config: &Config| {
+        config
+            .admin
+            .token
+            .as_ref()
+            .map(|token| token.expose().clone())
+    };
+    let (before, after) = (comparable(old), comparable(new));
+    let sections = [
+        ("hostname", before.hostname != after.hostname),
+        ("data_dir", before.data_dir != after.data_dir),
+        ("log", differ(&before.log, &after.log)),
+        ("listeners", differ(&before.listeners, &after.listeners)),
+        (
+            "accounts",
+            differ(&before.accounts, &after.accounts) || keys(old) != keys(new),
+        ),
+        (
+            "envelope",
+            (before.mismatch, before.hidden) != (after.mismatch, after.hidden),
+        ),
+        ("forward", differ(&before.forward, &after.forward)),
+        ("spool", differ(&before.spool, &after.spool)),
+        (
+            "admin",
+            differ(&before.admin, &after.admin) || token(old) != token(new),
+        ),
+    ];
+    let changed = sections.into_iter().filter(|(_, differs)| *differs);
+    changed.map(|(name, _)| name).collect()
+}
+
+fn differ(before: &impl std::fmt::Debug, after: &impl std::fmt::Debug) -> bool {
+    format!("{before:?}") != format!("{after:?}")
+}
+
 /// What the provider takes at most.
 const REQUEST_OCTETS_MAX: u64 = 50_000_000;
 

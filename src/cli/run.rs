@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Gateway, StartError};
-use crate::config::{Config, LogFormat, Settings, Sources};
+use crate::config::{Config, ConfigError, LogFormat, Settings, Sources};
 use crate::simulator::{SimulatedAccount, Simulator};
 use crate::telemetry;
 
@@ -15,17 +15,52 @@ use super::failure::Failure;
 
 /// The gateway, until it is told to stop.
 pub(super) async fn run(file: Option<PathBuf>) -> Result<(), Failure> {
-    let settings = Settings::load(&Sources::from_process(file))?;
-    let config = Config::resolve(&settings)?;
+    let config = load(file.clone())?;
     let format = match config.log.format {
         LogFormat::Text => telemetry::Format::Text,
         LogFormat::Json => telemetry::Format::Json,
     };
     telemetry::start_logging(format, &config.log.level);
-    let gateway = Gateway::start(&config).await.map_err(Failure::from)?;
-    wait_for_stop().await?;
+    let mut gateway = Gateway::start(&config).await.map_err(Failure::from)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(|error| Failure::of(&error))?;
+    loop {
+        tokio::select! {
+            stop = wait_for_stop() => {
+                stop?;
+                break;
+            }
+            _ = hang_up.recv() => reload(&mut gateway, file.clone()),
+        }
+    }
     gateway.stop().await;
     Ok(())
+}
+
+fn load(file: Option<PathBuf>) -> Result<Config, ConfigError> {
+    let settings = Settings::load(&Sources::from_process(file))?;
+    Config::resolve(&settings)
+}
+
+/// SIGHUP: what can be taken over is; on any mistake everything stays as it was.
+fn reload(gateway: &mut Gateway, file: Option<PathBuf>) {
+    let config = match load(file) {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(%error, "settings not reloaded, the old ones stay");
+            return;
+        }
+    };
+    match gateway.reload(&config) {
+        Ok(sections) if sections.is_empty() => tracing::info!("settings reloaded"),
+        Ok(sections) => {
+            let need_restart = sections.join(", ");
+            tracing::warn!(
+                need_restart,
+                "devices and trust reloaded, the rest needs a restart"
+            );
+        }
+        Err(error) => tracing::error!(%error, "settings not reloaded, the old ones stay"),
+    }
 }
 
 /// Validates, and prints what is in force.

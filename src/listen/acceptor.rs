@@ -70,7 +70,8 @@ pub struct Listener {
 
 struct Shared {
     settings: ListenerSettings,
-    session_settings: [Arc<Settings>; 2],
+    /// By whether AUTH is offered, and possible in clear.
+    session_settings: [[Arc<Settings>; 2]; 2],
     intake: Arc<Intake>,
     acceptor: Option<TlsAcceptor>,
     journal: Journal,
@@ -107,14 +108,15 @@ impl Listener {
             sockets.push(socket);
         }
         settings.session.starttls = matches!(settings.tls, TlsMode::StartTls(_));
-        settings.session.auth_offered = intake.has_users();
-        let with_clear_auth = |auth_in_clear| {
+        let variant = |auth_offered, auth_in_clear| {
             Arc::new(Settings {
+                auth_offered,
                 auth_in_clear,
                 ..settings.session.clone()
             })
         };
-        let session_settings = [with_clear_auth(false), with_clear_auth(true)];
+        let session_settings =
+            [false, true].map(|offered| [false, true].map(|in_clear| variant(offered, in_clear)));
         let acceptor = match &settings.tls {
             TlsMode::None => None,
             TlsMode::StartTls(certificate) | TlsMode::Implicit(certificate) => {
@@ -245,7 +247,10 @@ async fn run(
     let in_clear = clear_auth
         .iter()
         .any(|network| network.contains(&facts.address()));
-    let settings = Arc::clone(&shared.session_settings[usize::from(in_clear)]);
+    // Users may come and go while the listener stands.
+    let offered = shared.intake.has_users();
+    let settings = &shared.session_settings[usize::from(offered)][usize::from(in_clear)];
+    let settings = Arc::clone(settings);
     let session = Session::new(settings, facts, shared.clock.now());
     let reception = Reception::new(Arc::clone(&shared.intake));
     let around = Surroundings {

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use smtp2go_gateway::auth::GeneratedCredential;
 
 use crate::support::client::Client;
-use crate::support::site::Site;
+use crate::support::site::{Site, config};
 
 fn plain(user: &str, password: &str) -> String {
     format!(
@@ -268,4 +268,46 @@ async fn a_password_in_clear_is_taken_only_where_that_is_allowed() {
         .await
         .expect("538 5.7.11");
     site.stop().await;
+}
+
+#[tokio::test]
+async fn devices_and_trust_are_reloaded_and_other_changes_are_named() {
+    let mut site = Site::start("[listeners.lan]\ntrust = []").await;
+    let mut client = Client::connect(site.smtp("lan")).await;
+    assert!(!client.say("EHLO test").await.expect("250").contains("AUTH"));
+    client.say("MAIL FROM:<a@example.com>").await.expect("530");
+
+    let url = site.simulator.api_url();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut changed = config(
+        elsewhere.path(),
+        &url,
+        "[listeners.lan]\ntrust = []\nmax_recipients = 7\n\
+         [devices.cam]\nusername = \"camera1\"\npassword = \"secret12\"",
+    );
+    changed.data_dir = site.data_dir().to_owned();
+    assert_eq!(site.gateway.reload(&changed).unwrap(), ["listeners"]);
+    let mut client = Client::connect(site.smtp("lan")).await;
+    assert!(
+        client
+            .say("EHLO test")
+            .await
+            .expect("250")
+            .contains("AUTH LOGIN PLAIN")
+    );
+    client
+        .say(&plain("camera1", "secret12"))
+        .await
+        .expect("235");
+    client.say("MAIL FROM:<a@example.com>").await.expect("250");
+
+    let mut trusting = config(elsewhere.path(), &url, "");
+    trusting.data_dir = site.data_dir().to_owned();
+    assert!(site.gateway.reload(&trusting).unwrap().is_empty());
+    // A session that has signed in as a device that is gone has no rights left.
+    client.say("RSET").await.expect("250");
+    client.say("MAIL FROM:<a@example.com>").await.expect("530");
+    let mut client = Client::connect(site.smtp("lan")).await;
+    client.say("EHLO test").await.expect("250");
+    client.say("MAIL FROM:<a@example.com>").await.expect("250");
 }
