@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Gateway, StartError};
@@ -21,16 +21,10 @@ pub(super) async fn run(file: Option<PathBuf>) -> Result<(), Failure> {
         LogFormat::Json => telemetry::Format::Json,
     };
     telemetry::start_logging(format, &config.log.level);
+    let mut signals = Signals::new()?;
     let mut gateway = Gateway::start(&config).await.map_err(Failure::from)?;
-    let mut hang_up = signal(SignalKind::hangup()).map_err(|error| Failure::of(&error))?;
-    loop {
-        tokio::select! {
-            stop = wait_for_stop() => {
-                stop?;
-                break;
-            }
-            _ = hang_up.recv() => reload(&mut gateway, file.clone()),
-        }
+    while signals.next().await == Signal::Reload {
+        reload(&mut gateway, file.clone());
     }
     gateway.stop().await;
     Ok(())
@@ -46,7 +40,9 @@ fn reload(gateway: &mut Gateway, file: Option<PathBuf>) {
     let config = match load(file) {
         Ok(config) => config,
         Err(error) => {
-            tracing::error!(%error, "settings not reloaded, the old ones stay");
+            for mistake in &error.mistakes {
+                tracing::error!(%mistake, "settings not reloaded, the old ones stay");
+            }
             return;
         }
     };
@@ -88,16 +84,43 @@ pub(super) async fn simulator(options: SimulatorOptions) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Until SIGTERM or Ctrl-C.
+/// Until SIGTERM or Ctrl-C; there is nothing to reload.
 pub(super) async fn wait_for_stop() -> Result<(), Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::of(&error));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let mut signals = Signals::new()?;
+    while signals.next().await == Signal::Reload {}
     Ok(())
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Signal {
+    Stop,
+    Reload,
+}
+
+/// Listened to from the start, so that none is missed while another is being served.
+struct Signals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+    hang_up: unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| unix::signal(kind).map_err(|error| Failure::of(&error));
+        Ok(Self {
+            terminate: listen(unix::SignalKind::terminate())?,
+            interrupt: listen(unix::SignalKind::interrupt())?,
+            hang_up: listen(unix::SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.hang_up.recv() => Signal::Reload,
+        }
+    }
 }
 
 impl From<StartError> for Failure {
