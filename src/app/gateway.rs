@@ -22,7 +22,7 @@ use crate::journal::Journal;
 use crate::listen::{CertificateError, ListenError, Listener};
 use crate::mail::Rules;
 use crate::provider::Provider;
-use crate::spool::{Spool, SpoolError, SqliteStore};
+use crate::spool::{Spool, SpoolError, SqliteStore, volatile_storage};
 use crate::telemetry;
 
 use super::parts;
@@ -55,6 +55,14 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The data directory does not survive a restart.
+    #[error("the data directory {} lies in {storage}", path.display())]
+    Volatile {
+        /// `data_dir`
+        path: PathBuf,
+        /// What it lies in.
+        storage: &'static str,
+    },
     /// The spool.
     #[error("cannot open the spool {}", path.display())]
     Spool {
@@ -86,6 +94,10 @@ impl StartError {
         match self {
             Self::DataDir { .. } => {
                 "set data_dir to a directory that this user can write (S2G__DATA_DIR)"
+            }
+            Self::Volatile { .. } => {
+                "mount a volume there, or set data_dir to a disk; spool.require_persistent_spool = false \
+                 makes it a warning"
             }
             Self::Spool { source, .. } => match source {
                 SpoolError::Foreign | SpoolError::Damaged(_) => {
@@ -252,6 +264,17 @@ fn open_spool(config: &Config, clock: Clock) -> Result<Spool, StartError> {
         source,
     };
     make_private(&config.data_dir).map_err(failed)?;
+    if let Some(storage) = volatile_storage(&config.data_dir) {
+        if config.spool.require_persistent {
+            return Err(StartError::Volatile {
+                path: config.data_dir.clone(),
+                storage,
+            });
+        }
+        let data_dir = config.data_dir.display();
+        let hint = "mount a volume there, or set data_dir to a disk";
+        tracing::warn!(%data_dir, storage, hint, "accepted mail would not survive a restart");
+    }
     let path = config.data_dir.join("spool.db");
     let failed = |source| StartError::Spool {
         path: path.clone(),

@@ -200,6 +200,8 @@ pub struct SpoolConfig {
     pub max_size: u64,
     /// Octets that stay free on its disk.
     pub min_free_disk: u64,
+    /// Whether a data directory that does not survive a restart is refused.
+    pub require_persistent: bool,
 }
 
 /// `[admin]`

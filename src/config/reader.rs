@@ -194,6 +194,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Yes or no; no where it is wrong.
+    pub(super) fn flag(&self, key: &'static str) -> bool {
+        self.read.borrow_mut().insert(key);
+        match self.table.get(key) {
+            Some(Value::Bool(flag)) => *flag,
+            // From the environment everything is text.
+            Some(Value::String(text)) if text == "true" => true,
+            Some(Value::String(text)) if text == "false" => false,
+            _ => {
+                self.wrong(key, "true or false");
+                false
+            }
+        }
+    }
+
     /// A whole number within bounds; the lower bound where it is wrong.
     pub(super) fn number(&self, key: &'static str, min: u64, max: u64) -> u64 {
         self.read.borrow_mut().insert(key);

@@ -47,7 +47,7 @@ pub use record::{
     Attempt, Content, DispatchRecord, EventRecord, Finding, Leased, MessageRecord, Order, Origin,
     QueueRow, State, Submission, Transition,
 };
-pub use space::{Shortage, Space, SpaceLimits};
+pub use space::{Shortage, Space, SpaceLimits, volatile_storage};
 pub use sqlite::SqliteStore;
 pub use store::{Counts, SpoolError, Store};
 pub use writer::{LeaseRequest, Spool, SpoolSettings, Stored, Work};

@@ -4,7 +4,7 @@
 //! else. A device that is turned away at MAIL keeps its message; one that is turned away in the middle
 //! of it often does not.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -94,6 +94,16 @@ impl Space {
                 free
             }
         }
+    }
+}
+
+/// Where the spool would not survive what it is there to survive; `None` for an ordinary disk.
+pub fn volatile_storage(directory: &Path) -> Option<&'static str> {
+    // The numbers of statfs(2).
+    match u64::try_from(rustix::fs::statfs(directory).ok()?.f_type).ok()? {
+        0x0102_1994 | 0x8584_58f6 => Some("memory (tmpfs): it is lost when the machine stops"),
+        0x794c_7630 => Some("a container's own layer (overlay): it is lost with the container"),
+        _ => None,
     }
 }
 
