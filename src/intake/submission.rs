@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::clock::Timestamp;
 use crate::mail::{
     Envelope, HeaderSender, Reply, ReversePath, Rules, SessionFacts, SpoolId, Submitter, reply,
 };
@@ -36,8 +37,7 @@ impl Intake {
             return reply::SPOOL_UNAVAILABLE;
         }
         let received_at = self.clock.wall();
-        let id = SpoolId::new(received_at.0);
-        let submission = self.prepare(id, facts, rules, submitter, head, &received);
+        let submission = self.prepare(received_at, facts, rules, submitter, head, &received);
         let submission = match submission {
             Ok(submission) => submission,
             Err(refusal) => {
@@ -47,6 +47,7 @@ impl Intake {
                 return refusal.reply;
             }
         };
+        let id = submission.id;
         let envelope = submission.envelope.clone();
         let (size, dispatches) = (submission.size, submission.dispatches.len());
         match draft.commit(submission).await {
@@ -74,14 +75,14 @@ impl Intake {
     /// Everything that is decided from envelope and header block.
     fn prepare(
         &self,
-        id: SpoolId,
+        received_at: Timestamp,
         facts: &SessionFacts,
         rules: &Rules,
         submitter: &Submitter,
         head: Vec<u8>,
         received: &Received,
     ) -> Result<Submission, policy::Refusal> {
-        let received_at = self.clock.wall();
+        let id = SpoolId::new(received_at.0);
         let view = HeaderView::new(&head);
         let header = header_sender(&view);
         let given = &received.envelope;

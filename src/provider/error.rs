@@ -141,7 +141,7 @@ impl Refusal {
         if self.status == 413 {
             return Disposition::Bounce;
         }
-        if let Some(disposition) = account_trouble(text) {
+        if let Some(disposition) = Disposition::of_account_text(text) {
             return disposition;
         }
         let key_at_fault = self
@@ -165,29 +165,24 @@ impl Refusal {
     }
 }
 
-/// Texts that speak of the account and not of the mail, wherever they turn up.
-pub(super) fn account_trouble(text: &str) -> Option<Disposition> {
-    let text = text.to_ascii_lowercase();
-    let any = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
-    if any(&[
-        "isn't in the ip allow list",
-        "that ip address is not allowed to send",
-        "that ip address on this account is not allowed to send",
-        "username's account is not allowed to send",
-    ]) {
-        Some(Disposition::Halt)
-    } else if any(&["ratelimit exceeded", "rate limit exceeded"]) {
-        Some(Disposition::Throttle(None))
-    } else if any(&["monthly quota", "daily quota", "sending quota"]) {
-        Some(Disposition::Quota)
-    } else {
-        None
-    }
-}
-
 impl Disposition {
-    /// What a text inside an otherwise successful answer says about the account.
+    /// Texts that speak of the account and not of the mail, wherever they turn up.
     pub fn of_account_text(text: &str) -> Option<Self> {
-        account_trouble(text)
+        let text = text.to_ascii_lowercase();
+        let any = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
+        if any(&[
+            "isn't in the ip allow list",
+            "that ip address is not allowed to send",
+            "that ip address on this account is not allowed to send",
+            "username's account is not allowed to send",
+        ]) {
+            Some(Disposition::Halt)
+        } else if any(&["ratelimit exceeded", "rate limit exceeded"]) {
+            Some(Disposition::Throttle(None))
+        } else if any(&["monthly quota", "daily quota", "sending quota"]) {
+            Some(Disposition::Quota)
+        } else {
+            None
+        }
     }
 }

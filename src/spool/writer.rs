@@ -395,7 +395,7 @@ impl Stored {
     }
 }
 
-/// Where an answer goes; only a named struct would say more, and less clearly.
+/// Where an answer goes.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, SpoolError>>;
 
 pub(super) enum Request {
@@ -501,17 +501,21 @@ impl Writer {
     fn write_all(&mut self, writes: Vec<(Write, Option<Answer<()>>)>) {
         let all =
             self.transaction(|writer| writes.iter().try_for_each(|(write, _)| writer.apply(write)));
+        self.publish_counts();
         let mut wake = false;
         for (write, answer) in writes {
             let done = match &all {
                 Ok(()) => Ok(()),
-                Err(_) => self.transaction(|writer| writer.apply(&write)),
+                Err(_) => {
+                    let done = self.transaction(|writer| writer.apply(&write));
+                    self.publish_counts();
+                    done
+                }
             };
             if done.is_ok() {
                 wake |= matches!(write, Write::Insert(_));
                 self.note_lease(&write);
             }
-            self.publish_counts();
             if let Some(answer) = answer {
                 // Whoever asked may have gone; the write stands all the same.
                 drop(answer.send(done));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use smtp2go_gateway::app::Gateway;
+use smtp2go_gateway::mail::SpoolId;
 use smtp2go_gateway::spool::State;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,6 +18,15 @@ use crate::support::eventually;
 use crate::support::site::{KEY, Site, config};
 
 const MESSAGE: &str = "From: a@example.com\r\nTo: b@example.org\r\n\r\nx\r\n";
+
+/// Sends one message through a gateway's own listener.
+async fn submit(gateway: &Gateway) -> SpoolId {
+    let mut client = Client::connect(gateway.smtp()["lan"][0]).await;
+    client.say("EHLO test").await.expect("250");
+    client
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await
+}
 
 /// TLS in front of a plain server; returns its port and its authority as PEM.
 async fn tls_in_front_of(server: SocketAddr) -> (u16, String) {
@@ -64,12 +74,7 @@ async fn the_api_is_called_over_https_with_a_custom_authority_and_not_without() 
         let gateway = Gateway::start(&config(data.path(), &url, &settings))
             .await
             .unwrap();
-        let mut client = Client::connect(gateway.smtp()["lan"][0]).await;
-        client.say("EHLO test").await.expect("250");
-        let id = client
-            .send("a@example.com", &["b@example.org"], MESSAGE)
-            .await;
-        drop(client);
+        let id = submit(&gateway).await;
         let record = eventually("an attempt", async || {
             let record = gateway.spool().show(id).await.unwrap().unwrap();
             (!record.events.is_empty()).then_some(record)
@@ -116,12 +121,7 @@ async fn a_mail_whose_answer_was_lost_is_looked_up_and_not_sent_again() {
     let data = tempfile::tempdir().unwrap();
     let config = config(data.path(), &format!("http://{between}/v3"), "");
     let gateway = Gateway::start(&config).await.unwrap();
-    let mut client = Client::connect(gateway.smtp()["lan"][0]).await;
-    client.say("EHLO test").await.expect("250");
-    let id = client
-        .send("a@example.com", &["b@example.org"], MESSAGE)
-        .await;
-    drop(client);
+    let id = submit(&gateway).await;
     let record = eventually("the doubt to be settled", async || {
         let record = gateway.spool().show(id).await.unwrap().unwrap();
         record.settled_at.is_some().then_some(record)
