@@ -185,21 +185,30 @@ impl Journal {
     /// The provider refuses the account's key. The mail waits.
     pub fn account_halted(&self, account: &str, diagnostic: &Diagnostic, next_probe: Duration) {
         gauge!(telemetry::ACCOUNT_HALTED, "account" => account.to_owned()).set(1.0);
+        gauge!(telemetry::BREAKER_OPEN, "account" => account.to_owned()).set(1.0);
         let next_probe_s = next_probe.as_secs();
         let hint = "check the API key, its permission for /email/mime and the API's IP allow list; \
                     nothing bounces, mail waits and is sent when the key works";
         error!(account, %diagnostic, next_probe_s, hint, "account halted");
     }
 
-    /// The provider asks for a pause.
-    pub fn account_paused(&self, account: &str, diagnostic: &Diagnostic, pause: Duration) {
-        let pause_s = pause.as_secs();
-        warn!(account, %diagnostic, pause_s, "account paused");
+    /// Nothing is sent for a while. The mail waits.
+    pub fn account_paused(
+        &self,
+        account: &str,
+        cause: &'static str,
+        diagnostic: &Diagnostic,
+        pause: Duration,
+    ) {
+        gauge!(telemetry::BREAKER_OPEN, "account" => account.to_owned()).set(1.0);
+        let pause_s = pause.as_secs_f64();
+        warn!(account, cause, %diagnostic, pause_s, "account paused");
     }
 
     /// The account works again.
     pub fn account_resumed(&self, account: &str) {
         gauge!(telemetry::ACCOUNT_HALTED, "account" => account.to_owned()).set(0.0);
+        gauge!(telemetry::BREAKER_OPEN, "account" => account.to_owned()).set(0.0);
         info!(account, "account resumed");
     }
 }

@@ -66,6 +66,10 @@ fn describe() {
     describe_counter!(LOOK_UPS, "doubts looked up at the provider by finding");
     describe_counter!(PROVIDER_ANSWERS, "provider answers by class");
     describe_gauge!(ACCOUNT_HALTED, "1 while the account's key is refused");
+    describe_gauge!(
+        BREAKER_OPEN,
+        "1 while nothing is sent for the account, whatever the cause"
+    );
 }
 
 /// Client connections by listener.
@@ -96,3 +100,5 @@ pub const LOOK_UPS: &str = "gateway_look_ups_total";
 pub const PROVIDER_ANSWERS: &str = "gateway_provider_answers_total";
 /// 1 while the account's key is refused.
 pub const ACCOUNT_HALTED: &str = "gateway_account_halted";
+/// 1 while nothing is sent for the account.
+pub const BREAKER_OPEN: &str = "gateway_breaker_open";

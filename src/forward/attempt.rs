@@ -6,9 +6,10 @@ use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, Outcome};
 use crate::spool::{Attempt, Leased, SpoolError, Transition};
 
+use super::breaker::{QUOTA_PAUSE, throttle_pause};
 use super::classify::{AccountEffect, Classified, classify};
-use super::gate::{QUOTA_PAUSE, throttle_pause};
 use super::payload::upload;
+use super::probe::{Probed, probe};
 use super::workers::{ForwardSettings, Shared};
 
 /// What the forwarder learns from an attempt.
@@ -52,8 +53,14 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
     let answer = shared.provider.send_mime(upload).await;
     let Classified {
         mut outcome,
-        account,
+        mut account,
     } = classify(&answer, octets);
+    if account == AccountEffect::Suspect {
+        account = match probe(&shared.provider).await {
+            Probed::Works => AccountEffect::Trouble,
+            Probed::Refused(effect, _) => effect,
+        };
+    }
     let now = shared.clock.wall();
     let failing = failing_since.map_or(Duration::ZERO, |since| now.since(since));
     let random = shared.random();
@@ -125,7 +132,7 @@ fn decide(
     // What is wrong with the account is no reason to give up a message, or to slow it down for good.
     let pause = match account {
         AccountEffect::Fine | AccountEffect::Trouble => None,
-        AccountEffect::Halt => Some(settings.probe_interval),
+        AccountEffect::Halt | AccountEffect::Suspect => Some(settings.probe_interval),
         AccountEffect::Quota => Some(QUOTA_PAUSE),
         AccountEffect::Throttle(wait) => Some(throttle_pause(wait, 0)),
     };

@@ -8,6 +8,7 @@
 //! | 200 that is neither | unknown | trouble |
 //! | disposition defer / bounce / unknown | deferred / bounced / unknown | trouble / fine / trouble |
 //! | disposition halt / quota / throttle | deferred | halted / paused / paused |
+//! | disposition suspect | deferred | halted where a probe fails, else trouble |
 //!
 //! Statuses and error bodies become dispositions in [`crate::provider::ApiError::disposition`].
 
@@ -35,6 +36,8 @@ pub enum AccountEffect {
     Trouble,
     /// The provider refuses our key or address: stop, and tell somebody.
     Halt,
+    /// Somebody refuses, and only another call can tell whether it is the key or this one mail.
+    Suspect,
     /// The account's quota is used up.
     Quota,
     /// We are asked to slow down.
@@ -48,6 +51,7 @@ impl AccountEffect {
             Self::Fine => "fine",
             Self::Trouble => "trouble",
             Self::Halt => "halt",
+            Self::Suspect => "suspect",
             Self::Quota => "quota",
             Self::Throttle(_) => "throttle",
         }
@@ -120,6 +124,7 @@ fn of_disposition(disposition: Disposition, diagnostic: Diagnostic) -> Classifie
         Disposition::Bounce => (Outcome::Bounced(diagnostic), AccountEffect::Fine),
         Disposition::Unknown => (Outcome::Unknown(diagnostic), AccountEffect::Trouble),
         Disposition::Halt => (Outcome::Deferred(diagnostic), AccountEffect::Halt),
+        Disposition::Suspect => (Outcome::Deferred(diagnostic), AccountEffect::Suspect),
         Disposition::Quota => (Outcome::Deferred(diagnostic), AccountEffect::Quota),
         Disposition::Throttle(wait) => {
             (Outcome::Deferred(diagnostic), AccountEffect::Throttle(wait))

@@ -15,8 +15,8 @@ use crate::provider::{ActivityRequest, ActivitySearch, ApiError};
 use crate::spool::{Finding, LeaseRequest, Leased, Work};
 
 use super::attempt::{attempt, hold};
+use super::breaker::Permit;
 use super::confirm::{GATEWAY_ID, recognise};
-use super::gate::Permit;
 use super::workers::{Shared, Unknown};
 
 /// Works until `stop`.
@@ -46,8 +46,11 @@ enum Next {
 
 async fn next(shared: &Shared, asked: &mut VecDeque<Instant>) -> Next {
     let now = shared.clock.now();
-    if let Permit::Wait(until) = shared.gate().permit(now) {
-        return Next::NotBefore(until);
+    match shared.breaker().permit(now) {
+        Permit::Full | Permit::One => {}
+        Permit::Wait(until) => return Next::NotBefore(until),
+        // Mail that flows again rings for us.
+        Permit::Probe => return Next::NotBefore(now + IDLE_MAX),
     }
     while asked.front().is_some_and(|at| *at + WINDOW <= now) {
         asked.pop_front();
@@ -106,7 +109,7 @@ async fn repeat(shared: &Shared, doubt: Leased) {
         let why = "an attempt went without an answer, and the provider does not know the mail";
         hold(shared, &doubt, why).await;
     } else if let Some(attempted) = attempt(shared, doubt).await {
-        shared.note(attempted);
+        shared.note(attempted, 0);
     }
 }
 

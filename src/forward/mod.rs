@@ -2,8 +2,8 @@
 //!
 //! [`Forwarder`] runs once per account. It is woken by new mail, by the next due time and by a
 //! finished attempt; it never polls. What an answer means ([`classify`]), when to try again
-//! ([`Backoff`]) and whether the account may send at all ([`Gate`]) are pure decisions; the rest
-//! is plumbing around them.
+//! ([`Backoff`]) whether the account may send at all ([`Breaker`]) and how much at once ([`Window`])
+//! are pure decisions; the rest is plumbing around them.
 //!
 //! # Invariants
 //! - *In flight* is durable before the first octet of a request leaves.
@@ -12,17 +12,20 @@
 //! - A refused key, a quota or a throttle never bounces a message.
 
 mod attempt;
+mod breaker;
 mod classify;
 mod confirm;
 mod doubts;
-mod gate;
 mod payload;
+mod probe;
 mod schedule;
+mod window;
 mod workers;
 
+pub use breaker::{Breaker, BreakerSettings, Cause, Notice, Permit};
 pub use classify::{AccountEffect, Classified, classify};
 pub use confirm::recognise;
-pub use gate::{Gate, Notice, Permit};
 pub use payload::{payload_octets, upload};
 pub use schedule::Backoff;
+pub use window::Window;
 pub use workers::{ForwardSettings, Forwarder, Unknown};

@@ -11,13 +11,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
 use crate::journal::Journal;
+use crate::mail::Diagnostic;
 use crate::provider::Provider;
 use crate::spool::{LeaseRequest, Leased, Spool, Work};
 
 use super::attempt::{Attempted, attempt};
+use super::breaker::{Breaker, BreakerSettings, Notice, Permit};
+use super::classify::AccountEffect;
 use super::doubts::settle_doubts;
-use super::gate::{Gate, Notice, Permit};
+use super::probe::{Probed, probe};
 use super::schedule::Backoff;
+use super::window::Window;
 
 /// How one account's mail is handed on.
 #[derive(Clone, Debug)]
@@ -59,26 +63,39 @@ pub(super) struct Shared {
     pub(super) settings: ForwardSettings,
     /// Rung when there is a new doubt.
     pub(super) doubtful: Arc<Notify>,
-    gate: Arc<Mutex<Gate>>,
+    breaker: Arc<Mutex<Breaker>>,
+    window: Arc<Mutex<Window>>,
 }
 
 impl Shared {
     /// Whether the account may send now.
-    pub(super) fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what an attempt says about the account.
-    pub(super) fn note(&self, attempted: Attempted) {
-        let now = self.clock.now();
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what an attempt says about the account; `under_way` are the others.
+    pub(super) fn note(&self, attempted: Attempted, under_way: usize) {
+        self.window().note(attempted.account, under_way);
+        self.heed(attempted.account, &attempted.diagnostic);
+    }
+
+    fn heed(&self, effect: AccountEffect, diagnostic: &Diagnostic) {
         let account = &self.settings.account;
-        let notice = self
-            .gate()
-            .note(attempted.account, &attempted.diagnostic, now);
+        let notice = self.breaker().note(effect, diagnostic, self.clock.now());
         match notice {
             Some(Notice::Halted(why, wait)) => self.journal.account_halted(account, &why, wait),
-            Some(Notice::Paused(why, pause)) => self.journal.account_paused(account, &why, pause),
-            Some(Notice::Resumed) => self.journal.account_resumed(account),
+            Some(Notice::Paused(cause, why, pause)) => {
+                self.journal
+                    .account_paused(account, cause.word(), &why, pause);
+            }
+            Some(Notice::Resumed) => {
+                self.journal.account_resumed(account);
+                self.doubtful.notify_one();
+            }
             None => {}
         }
     }
@@ -113,7 +130,12 @@ impl Forwarder {
         clock: Clock,
         settings: ForwardSettings,
     ) -> Self {
-        let gate = Gate::new(settings.probe_interval);
+        let breaker = Breaker::new(BreakerSettings {
+            probe_interval: settings.probe_interval,
+            trouble_first: settings.backoff.first.min(TROUBLE_FIRST),
+            trouble_max: settings.backoff.max.min(TROUBLE_MAX),
+        });
+        let window = Window::new(settings.concurrency);
         Self {
             shared: Shared {
                 spool,
@@ -122,7 +144,8 @@ impl Forwarder {
                 clock,
                 settings,
                 doubtful: Arc::new(Notify::new()),
-                gate: Arc::new(Mutex::new(gate)),
+                breaker: Arc::new(Mutex::new(breaker)),
+                window: Arc::new(Mutex::new(window)),
             },
         }
     }
@@ -130,7 +153,7 @@ impl Forwarder {
     /// Works until `stop`, then lets attempts under way finish for at most `drain_max`.
     pub async fn run(self, stop: CancellationToken) {
         let mut arrivals = self.shared.spool.arrivals();
-        let mut attempts: JoinSet<Option<Attempted>> = JoinSet::new();
+        let mut attempts: JoinSet<Ended> = JoinSet::new();
         // Leased, and waiting for a place: one request to the spool serves many attempts.
         let mut ready: VecDeque<Leased> = VecDeque::new();
         let doubts = tokio::spawn(settle_doubts(self.shared.clone(), stop.clone()));
@@ -141,9 +164,9 @@ impl Forwarder {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(ended) = attempts.join_next() => {
-                    self.ended(ended);
+                    self.ended(ended, attempts.len());
                     while let Some(ended) = attempts.try_join_next() {
-                        self.ended(ended);
+                        self.ended(ended, attempts.len());
                     }
                 }
                 // With all slots taken nothing new could be started.
@@ -153,7 +176,7 @@ impl Forwarder {
         }
         let drained = tokio::time::timeout(self.shared.settings.drain_max, async {
             while let Some(ended) = attempts.join_next().await {
-                self.ended(ended);
+                self.ended(ended, attempts.len());
             }
             drop(doubts.await);
         });
@@ -166,13 +189,22 @@ impl Forwarder {
     /// Starts as many attempts as there is room for; returns when to look again.
     async fn start_due(
         &self,
-        attempts: &mut JoinSet<Option<Attempted>>,
+        attempts: &mut JoinSet<Ended>,
         ready: &mut VecDeque<Leased>,
     ) -> Instant {
         let now = self.shared.clock.now();
         let look_again = Instant::from_std(now + IDLE_MAX);
-        if let Permit::Wait(until) = self.shared.gate().permit(now) {
-            return look_again.min(Instant::from_std(until));
+        let permit = self.shared.breaker().permit(now);
+        match permit {
+            Permit::Full | Permit::One => {}
+            Permit::Wait(until) => return look_again.min(Instant::from_std(until)),
+            Permit::Probe => {
+                if attempts.is_empty() {
+                    let provider = self.shared.provider.clone();
+                    attempts.spawn(async move { Ended::Probe(probe(&provider).await) });
+                }
+                return look_again;
+            }
         }
         let mut next_due = None;
         if ready.is_empty() && attempts.len() < self.room() {
@@ -196,7 +228,7 @@ impl Forwarder {
             && let Some(leased) = ready.pop_front()
         {
             let shared = self.shared.clone();
-            attempts.spawn(async move { attempt(&shared, leased).await });
+            attempts.spawn(async move { Ended::Attempt(attempt(&shared, leased).await) });
         }
         match next_due {
             Some(due) => look_again.min(Instant::from_std(now + self.until(due))),
@@ -205,10 +237,10 @@ impl Forwarder {
     }
 
     fn room(&self) -> usize {
-        match self.shared.gate().permit(self.shared.clock.now()) {
-            Permit::Full => self.shared.settings.concurrency,
+        match self.shared.breaker().permit(self.shared.clock.now()) {
+            Permit::Full => self.shared.window().size(),
             Permit::One => 1,
-            Permit::Wait(_) => 0,
+            Permit::Wait(_) | Permit::Probe => 0,
         }
     }
 
@@ -216,20 +248,30 @@ impl Forwarder {
         due.since(self.shared.clock.wall())
     }
 
-    fn ended(&self, ended: Result<Option<Attempted>, tokio::task::JoinError>) {
-        let attempted = match ended {
-            Ok(Some(attempted)) => attempted,
-            Ok(None) => return,
-            Err(error) => {
-                // Its lease will expire and leave a doubt.
-                tracing::error!(%error, "an attempt ended without settling");
-                return;
+    fn ended(&self, ended: Result<Ended, tokio::task::JoinError>, under_way: usize) {
+        match ended {
+            Ok(Ended::Attempt(Some(attempted))) => self.shared.note(attempted, under_way),
+            Ok(Ended::Attempt(None)) => {}
+            Ok(Ended::Probe(Probed::Works)) => {
+                self.shared.breaker().key_works(self.shared.clock.now());
             }
-        };
-        self.shared.note(attempted);
+            Ok(Ended::Probe(Probed::Refused(effect, why))) => self.shared.heed(effect, &why),
+            // Its lease will expire and leave a doubt.
+            Err(error) => tracing::error!(%error, "an attempt ended without settling"),
+        }
     }
 }
 
+/// What a task of the forwarder leaves behind.
+enum Ended {
+    Attempt(Option<Attempted>),
+    Probe(Probed),
+}
+
+/// How long a breaker stays open after troubles, unless retries are quicker: short, because most
+/// outages are; the longest is short, too, because new mail waits behind it.
+const TROUBLE_FIRST: Duration = Duration::from_secs(1);
+const TROUBLE_MAX: Duration = Duration::from_secs(60);
 /// Leased per request: enough that asking is rare, few enough that an order of mail is kept.
 const LEASES_PER_PLACE: usize = 4;
 /// Something is looked at this often even if nobody woke us: a clock may have jumped.

@@ -2,15 +2,17 @@
 //!
 //! | what came back | disposition |
 //! | --- | --- |
-//! | 401; 403; 404; 405; permission denied; malformed key; an API allow-list text | halt |
+//! | 401; permission denied; malformed key; an API allow-list text | halt |
+//! | 403, 404 or 405 without a word of the API's | suspect |
 //! | 402 or a quota text | quota |
 //! | 429 or a rate-limit text | throttle |
 //! | 400 (or 200) with an error of the API; 413; 422 | bounce |
 //! | 503; 408; redirects; other 4xx; lost before the request was complete | defer |
 //! | other 5xx; lost or too slow after the request was complete; a 200 without sense | unknown |
 //!
-//! 404 means that `api_url` is wrong, a 400 without the API's error shape that somebody else
-//! answered: neither says anything about the mail, so neither bounces it.
+//! 404 means that `api_url` is wrong, 403 that the key is refused, or that a firewall in between dislikes
+//! this one mail; a 400 without the API's error shape that somebody else answered.
+//! None of them is the API's word about the mail, so none bounces it.
 
 use std::time::Duration;
 
@@ -83,6 +85,8 @@ pub enum Disposition {
     Unknown,
     /// Nothing of this account will work until somebody mends it; that is no fault of the request.
     Halt,
+    /// Either that, or something about this one request: another call tells which.
+    Suspect,
     /// The account may not send more for now.
     Quota,
     /// Slow down; the provider may have said for how long.
@@ -154,7 +158,8 @@ impl Refusal {
             _ if code.ends_with("ENDPOINT_PERMISSION_DENIED") => Disposition::Halt,
             // Recorded for a malformed key in 2017.
             _ if code.ends_with(".INVALID_IN_PAYLOAD") || key_at_fault => Disposition::Halt,
-            401 | 403 | 404 | 405 => Disposition::Halt,
+            401 => Disposition::Halt,
+            403..=405 => Disposition::Suspect,
             402 => Disposition::Quota,
             // A 200 that carries an error is a 400 in disguise.
             200..=299 | 400 | 422 if !code.is_empty() || !text.is_empty() => Disposition::Bounce,

@@ -7,8 +7,10 @@ mod activity;
 mod client;
 mod email;
 mod error;
+mod keys;
 
 pub use activity::{ActivityAnswer, ActivityEvent, ActivityRequest, ActivitySearch};
 pub use client::{Account, Deadlines, Endpoint, Provider, Upload};
 pub use email::{EmailMime, EmailSend, SendRequest, SendResult};
 pub use error::{ApiError, Disposition, Refusal};
+pub use keys::{ApiKeyPermissions, Empty, Permissions};

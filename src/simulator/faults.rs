@@ -142,6 +142,7 @@ pub(super) async fn inject(
 
 fn take(world: &World, path: &str) -> Option<Fault> {
     let endpoint = path.strip_prefix("/v3").unwrap_or(path);
+    *world.calls().entry(endpoint.to_owned()).or_default() += 1;
     let mut script = world.script();
     let index = script.iter().position(|line| {
         let fits = line

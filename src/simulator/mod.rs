@@ -10,6 +10,7 @@ mod account;
 mod activity;
 mod answer;
 mod faults;
+mod keys;
 mod mailroom;
 mod send;
 
@@ -17,6 +18,7 @@ pub use account::SimulatedAccount;
 pub use faults::{CutWhen, Fault, ScriptedFault};
 pub use mailroom::Delivery;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,6 +49,7 @@ struct World {
     mailroom: Mutex<Mailroom>,
     delivered: watch::Sender<u64>,
     script: Mutex<Vec<ScriptedFault>>,
+    calls: Mutex<BTreeMap<String, u64>>,
 }
 
 impl World {
@@ -56,6 +59,10 @@ impl World {
 
     fn script(&self) -> MutexGuard<'_, Vec<ScriptedFault>> {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn calls(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn mailroom(&self) -> MutexGuard<'_, Mailroom> {
@@ -78,6 +85,7 @@ impl Simulator {
             mailroom: Mutex::default(),
             delivered: watch::Sender::new(0),
             script: Mutex::default(),
+            calls: Mutex::default(),
         });
         let router = router(Arc::clone(&world));
         let address = serve_with_cuts(address, router, stop).await?;
@@ -104,6 +112,11 @@ impl Simulator {
         change(&mut self.world.account());
     }
 
+    /// How often this operation, such as `/email/mime`, was called; faults count.
+    pub fn calls(&self, endpoint: &str) -> u64 {
+        self.world.calls().get(endpoint).copied().unwrap_or(0)
+    }
+
     /// Replaces the script of faults.
     pub fn script(&self, faults: impl IntoIterator<Item = ScriptedFault>) {
         *self.world.script() = faults.into_iter().collect();
@@ -122,6 +135,7 @@ fn router(world: Arc<World>) -> Router {
         .route("/v3/email/mime", post(send::mime))
         .route("/v3/email/send", post(send::send))
         .route("/v3/activity/search", post(activity::search))
+        .route("/v3/api_keys/permissions", post(keys::permissions))
         .route_layer(middleware::from_fn_with_state(
             Arc::clone(&world),
             faults::inject,

@@ -15,14 +15,15 @@ const FLOORS: [&[&str]; 7] = [
 ];
 
 /// Rooms and files that decide without touching the world.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "mail",
     "session",
     "policy",
     "message",
     "forward/classify",
     "forward/schedule",
-    "forward/gate",
+    "forward/breaker",
+    "forward/window",
     "forward/breaker",
 ];
 

@@ -2,9 +2,10 @@
 //! refused key stops the account, not the mail.
 
 use smtp2go_gateway::app::Gateway;
+use smtp2go_gateway::simulator::{Fault, ScriptedFault};
 use smtp2go_gateway::spool::{MessageRecord, State};
 
-use crate::support::api::{ACCEPTED, Act, Api};
+use crate::support::api::{ACCEPTED, Act, Api, KEY_WORKS};
 use crate::support::client::Client;
 use crate::support::eventually;
 use crate::support::site::{KEY, Site, config};
@@ -150,15 +151,12 @@ async fn a_refused_key_halts_the_account_nothing_bounces_and_it_resumes_by_itsel
                 .await,
         );
     }
-    let record = site
-        .record_when(ids[0], |record| {
-            let age = record
-                .events
-                .last()
-                .map(|event| event.at.since(record.row.received_at));
-            age.is_some_and(|age| age.as_millis() > 1200)
-        })
-        .await;
+    // One every 100 ms.
+    eventually("probes beyond give_up_after", async || {
+        (site.simulator.calls("/api_keys/permissions") >= 13).then_some(())
+    })
+    .await;
+    let record = site.record_when(ids[0], |_| true).await;
     assert_eq!(
         record.parts[0].state,
         State::Queued,
@@ -196,8 +194,10 @@ async fn a_gateway_without_a_provider_accepts_mail() {
 async fn time_spent_halted_does_not_count_towards_giving_up() {
     let api = Api::start(&[
         Act::Answer("401 Unauthorized", ""),
+        // Probes, until one finds that the key works.
         Act::Answer("401 Unauthorized", ""),
         Act::Answer("401 Unauthorized", ""),
+        KEY_WORKS,
         Act::Answer("503 Service Unavailable", ""),
         ACCEPTED,
     ])
@@ -210,6 +210,77 @@ async fn time_spent_halted_does_not_count_towards_giving_up() {
         age.as_millis() > 1400,
         "it was older than give_up_after when the 503 came"
     );
+}
+
+#[tokio::test]
+async fn a_halted_account_is_probed_by_a_call_that_sends_no_mail() {
+    let site = Site::start("").await;
+    site.simulator
+        .change_account(|account| account.api_keys.clear());
+    let id = site
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    site.record_when(id, |record| record.events.len() == 1)
+        .await;
+    eventually("five probes", async || {
+        (site.simulator.calls("/api_keys/permissions") >= 5).then_some(())
+    })
+    .await;
+    assert_eq!(site.simulator.calls("/email/mime"), 1);
+    site.simulator
+        .change_account(|account| account.api_keys.push(KEY.to_owned()));
+    let record = site.settled(id).await;
+    assert_eq!(events(&record), ["deferred", "accepted"]);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_that_a_firewall_dislikes_does_not_halt_its_account() {
+    let api = Api::start(&[
+        Act::Answer("403 Forbidden", "<html>a firewall</html>"),
+        KEY_WORKS,
+        Act::Answer("403 Forbidden", "<html>a firewall</html>"),
+        KEY_WORKS,
+        ACCEPTED,
+    ])
+    .await;
+    // If the account halted, nothing more would happen within this test.
+    let settings = "[forward]\nprobe_interval = \"10m\"";
+    let record = through(&api, settings, is_settled).await;
+    assert_eq!(events(&record), ["deferred", "deferred", "accepted"]);
+}
+
+#[tokio::test]
+async fn an_outage_costs_a_few_attempts_not_one_for_every_mail_that_waits() {
+    let site = Site::start("[forward]\nretry_first = \"3s\"\nretry_max = \"3s\"").await;
+    site.simulator.script([ScriptedFault {
+        endpoint: Some("/email/mime".to_owned()),
+        times: u32::MAX,
+        fault: Fault::Status {
+            status: 503,
+            body: String::new(),
+            retry_after: None,
+        },
+    }]);
+    let mut client = site.client().await;
+    client.say("EHLO test").await.expect("250");
+    let mut ids = Vec::new();
+    for _ in 0..200 {
+        ids.push(
+            client
+                .send("a@example.com", &["b@example.org"], MESSAGE)
+                .await,
+        );
+    }
+    let tried = site.simulator.calls("/email/mime");
+    assert!(tried < 40, "{tried} attempts of 200");
+    site.simulator.script([]);
+    let mut attempts = 0;
+    for id in ids {
+        attempts += site.settled(id).await.parts[0].attempts;
+    }
+    assert!(attempts < 250, "{attempts} attempts for 200 mails");
+    site.stop().await;
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ pub(crate) const ACCEPTED: Act = Act::Answer(
     r#"{"request_id":"r1","data":{"succeeded":1,"failed":0,"failures":[],"email_id":"e1"}}"#,
 );
 
+/// To a probe.
+pub(crate) const KEY_WORKS: Act = Act::Answer("200 OK", r#"{"request_id":"r2","data":["*"]}"#);
+
 pub(crate) struct Api {
     address: SocketAddr,
     requests: Arc<AtomicUsize>,
