@@ -69,6 +69,7 @@ pub(super) fn intake(config: &Config) -> IntakeSettings {
         head_octets_max: 256 * 1024,
         space: SpaceLimits {
             spool_octets_max: config.spool.max_size,
+            lane_octets_max: config.spool.max_size_per_device,
             free_octets_min: config.spool.min_free_disk,
             directory: config.data_dir.clone(),
         },

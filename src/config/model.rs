@@ -198,6 +198,8 @@ pub struct SpoolConfig {
     pub retention: Duration,
     /// Octets of the spool.
     pub max_size: u64,
+    /// Octets of waiting mail of one device, or of a client without one.
+    pub max_size_per_device: u64,
     /// Octets that stay free on its disk.
     pub min_free_disk: u64,
     /// Whether a data directory that does not survive a restart is refused.

@@ -460,6 +460,7 @@ fn spool(root: &Reader<'_>) -> SpoolConfig {
     let config = SpoolConfig {
         retention: reader.duration("retention", Duration::ZERO, TEN_YEARS),
         max_size: reader.number("max_size", 100_000, u64::MAX >> 1),
+        max_size_per_device: reader.number("max_size_per_device", 100_000, u64::MAX >> 1),
         min_free_disk: reader.number("min_free_disk", 0, u64::MAX >> 1),
         require_persistent: reader.flag("require_persistent_spool"),
     };

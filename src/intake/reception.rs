@@ -15,7 +15,7 @@ use crate::mail::{
 use crate::message::{HeadCollector, PlanSettings};
 use crate::policy;
 use crate::session::{Answer, Question};
-use crate::spool::{Draft, Space, SpaceLimits, Spool};
+use crate::spool::{Draft, Shortage, Space, SpaceLimits, Spool, lane_name};
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -250,9 +250,13 @@ impl Reception {
             return refuse(submitter.device.as_deref(), refusal);
         }
         // Last, so that nobody learns of our storage who may not send anyway.
-        if let Err(shortage) = self.intake.space.check() {
+        let lane = lane_name(submitter.device.as_deref(), facts.address());
+        if let Err(shortage) = self.intake.space.check(&lane) {
             let refusal = policy::Refusal {
-                reply: reply::SPOOL_FULL,
+                reply: match shortage {
+                    Shortage::Lane { .. } => reply::DEVICE_QUOTA,
+                    Shortage::Spool { .. } | Shortage::Disk { .. } => reply::SPOOL_FULL,
+                },
                 hint: format!("{shortage}: is the provider reachable? is the account halted?"),
             };
             return refuse(submitter.device.as_deref(), refusal);

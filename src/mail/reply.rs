@@ -214,6 +214,11 @@ pub const SPOOL_UNAVAILABLE: Reply =
     Reply::fixed(452, (4, 3, 1), "cannot store the message now, try again");
 pub const SPOOL_FULL: Reply =
     Reply::fixed(452, (4, 3, 1), "gateway storage is full, try again later");
+pub const DEVICE_QUOTA: Reply = Reply::fixed(
+    452,
+    (4, 3, 1),
+    "too much mail of this device is waiting, try again later",
+);
 pub const SIGN_IN_UNAVAILABLE: Reply =
     Reply::fixed(454, (4, 7, 0), "cannot check the password now, try again");
 

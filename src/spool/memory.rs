@@ -3,7 +3,7 @@
 //! A transaction keeps a copy of all tables and puts it back on rollback; contents are shared, not
 //! copied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -14,7 +14,7 @@ use super::record::{
     Attempt, Content, DispatchKey, DispatchRecord, EventRecord, Finding, Leased, MessageKey,
     MessageRecord, Order, QueueRow, State, Submission, Transition,
 };
-use super::store::{Counts, SpoolError, Store};
+use super::store::{Counts, Lane, SpoolError, Store};
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -162,10 +162,26 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn due(
+    fn due_lanes(
         &mut self,
         account: &str,
         state: State,
+        now: Timestamp,
+    ) -> Result<Vec<String>, SpoolError> {
+        let due = self.tables.parts().filter(|(_, message, part)| {
+            message.submission.account == account
+                && part.state == state
+                && part.due_at.is_some_and(|due| due <= now)
+        });
+        let lanes: BTreeSet<String> = due
+            .map(|(_, message, _)| message.submission.lane())
+            .collect();
+        Ok(lanes.into_iter().collect())
+    }
+
+    fn due(
+        &mut self,
+        lane: Lane<'_>,
         now: Timestamp,
         limit: usize,
         skip: &dyn Fn(DispatchKey) -> bool,
@@ -174,8 +190,9 @@ impl Store for MemoryStore {
             .tables
             .parts()
             .filter(|(key, message, part)| {
-                message.submission.account == account
-                    && part.state == state
+                message.submission.account == lane.account
+                    && part.state == lane.state
+                    && message.submission.lane() == lane.name
                     && part.due_at.is_some_and(|due| due <= now)
                     && !skip(*key)
             })
@@ -512,6 +529,16 @@ impl Store for MemoryStore {
             .values()
             .flat_map(|message| &message.body);
         Ok(chunks.map(|chunk| chunk.len() as u64).sum())
+    }
+
+    fn lane_changes(&mut self) -> Vec<(String, u64)> {
+        let mut lanes: BTreeMap<String, u64> = BTreeMap::new();
+        for message in self.tables.messages.values() {
+            let open = message.settled_at.is_none();
+            *lanes.entry(message.submission.lane()).or_default() +=
+                if open { message.submission.size } else { 0 };
+        }
+        lanes.into_iter().collect()
     }
 
     fn counts(&self) -> Counts {

@@ -39,15 +39,16 @@ mod schema;
 mod space;
 mod sqlite;
 mod store;
+mod turns;
 mod writer;
 
 pub use draft::Draft;
 pub use memory::MemoryStore;
 pub use record::{
     Attempt, Content, DispatchRecord, EventRecord, Finding, Leased, MessageRecord, Order, Origin,
-    QueueRow, State, Submission, Transition,
+    QueueRow, State, Submission, Transition, lane_name,
 };
 pub use space::{Shortage, Space, SpaceLimits, volatile_storage};
 pub use sqlite::SqliteStore;
-pub use store::{Counts, SpoolError, Store};
+pub use store::{Counts, Lane, SpoolError, Store};
 pub use writer::{LeaseRequest, Spool, SpoolSettings, Stored, Work};

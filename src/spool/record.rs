@@ -34,6 +34,18 @@ pub struct Submission {
     pub dispatches: Vec<Dispatch>,
 }
 
+impl Submission {
+    pub(super) fn lane(&self) -> String {
+        lane_name(self.device.as_deref(), self.origin.peer)
+    }
+}
+
+/// Who takes turns with others, and whose share of the spool is limited: the device, or the address of a
+/// client without one.
+pub fn lane_name(device: Option<&str>, peer: IpAddr) -> String {
+    device.map_or_else(|| peer.to_string(), str::to_owned)
+}
+
 /// How a message came in, for the trace.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Origin {

@@ -9,7 +9,7 @@ use super::sqlite::trouble;
 use super::store::SpoolError;
 
 /// Each step leads from its index to the next version; none is ever changed once released.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     // All rows of a message share the upper bits of their key (record::DispatchKey), so that they
     // lie together and need no second index. One partial index serves every question about the
     // queue; settled rows are not in it, so history costs nothing.
@@ -57,6 +57,19 @@ const STEPS: [&str; 2] = [
     // dispatch was in before.
     "ALTER TABLE dispatch ADD COLUMN looked_up INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE dispatch ADD COLUMN held_from INTEGER;",
+    // Who takes turns with others (turns.rs), and how much of the spool each of them fills.
+    "ALTER TABLE message ADD COLUMN lane TEXT NOT NULL DEFAULT '';
+     UPDATE message SET lane = coalesce(device, json_extract(origin, '$.peer'), '');
+     ALTER TABLE dispatch ADD COLUMN lane TEXT NOT NULL DEFAULT '';
+     UPDATE dispatch SET lane = (SELECT lane FROM message WHERE message.key = dispatch.key / 1048576)
+         WHERE state <= 4;
+     DROP INDEX dispatch_queue;
+     CREATE INDEX dispatch_queue ON dispatch (account, state, lane, due_at) WHERE state <= 4;
+     CREATE TABLE lane (
+         name TEXT PRIMARY KEY,
+         octets INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID;
+     INSERT INTO lane SELECT lane, sum(size) FROM message WHERE settled_at IS NULL GROUP BY lane;",
 ];
 
 /// Marks a file as ours: "s2gw" in ASCII.

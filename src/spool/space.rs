@@ -1,7 +1,7 @@
 //! Whether there is room for another message: asked at MAIL, before any content is sent.
 //!
-//! Two limits: what the spool itself may take, and what must stay free on its disk for everybody
-//! else. A device that is turned away at MAIL keeps its message; one that is turned away in the middle
+//! Three limits: what the spool itself may take, how much of that one device may fill, and what must stay
+//! free on the disk for everybody else. A device that is turned away at MAIL keeps its message; one that is turned away in the middle
 //! of it often does not.
 
 use std::path::{Path, PathBuf};
@@ -12,11 +12,13 @@ use crate::clock::Clock;
 
 use super::writer::Spool;
 
-/// Both limits, in octets.
+/// The limits, in octets.
 #[derive(Clone, Debug)]
 pub struct SpaceLimits {
     /// Of the spool's own data.
     pub spool_octets_max: u64,
+    /// Of one device's mail that waits.
+    pub lane_octets_max: u64,
     /// Of the disk it lies on.
     pub free_octets_min: u64,
     /// Where it lies.
@@ -34,6 +36,14 @@ pub enum Shortage {
         /// The limit.
         limit: u64,
     },
+    /// Too much mail of this device is waiting.
+    #[error("{used} octets of this device wait, spool.max_size_per_device is {limit}")]
+    Lane {
+        /// Octets that wait.
+        used: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// The disk is nearly full.
     #[error("the disk has {free} octets left, spool.min_free_disk is {limit}")]
     Disk {
@@ -44,7 +54,7 @@ pub enum Shortage {
     },
 }
 
-/// Watches both limits.
+/// Watches the limits.
 #[derive(Debug)]
 pub struct Space {
     spool: Spool,
@@ -64,14 +74,18 @@ impl Space {
         }
     }
 
-    /// Whether another message may come.
+    /// Whether another message of this lane may come.
     ///
     /// # Errors
     /// Which limit is reached.
-    pub fn check(&self) -> Result<(), Shortage> {
+    pub fn check(&self, lane: &str) -> Result<(), Shortage> {
         let (used, limit) = (self.spool.used_octets(), self.limits.spool_octets_max);
         if used >= limit {
             return Err(Shortage::Spool { used, limit });
+        }
+        let (used, limit) = (self.spool.lane_octets(lane), self.limits.lane_octets_max);
+        if used >= limit {
+            return Err(Shortage::Lane { used, limit });
         }
         let (free, limit) = (self.free_octets(), self.limits.free_octets_min);
         if free < limit {

@@ -39,12 +39,18 @@ pub trait Store: Send {
         rest: &[u8],
     ) -> Result<(), SpoolError>;
 
-    /// Due dispatches of an account in this state (queued or in doubt), oldest due time first; `skip` are leased. Beside them those
-    /// that are due, but can't be read.
-    fn due(
+    /// The lanes of an account with due dispatches in this state (queued or in doubt), sorted.
+    fn due_lanes(
         &mut self,
         account: &str,
         state: State,
+        now: Timestamp,
+    ) -> Result<Vec<String>, SpoolError>;
+    /// Due dispatches of one lane, oldest due time first; `skip` are leased. Beside them those that are
+    /// due, but can't be read.
+    fn due(
+        &mut self,
+        lane: Lane<'_>,
         now: Timestamp,
         limit: usize,
         skip: &dyn Fn(DispatchKey) -> bool,
@@ -111,10 +117,24 @@ pub trait Store: Send {
     fn oldest_unsettled(&mut self) -> Result<Option<Timestamp>, SpoolError>;
     /// Octets in use; what is free for reuse does not count.
     fn used_octets(&mut self) -> Result<u64, SpoolError>;
+    /// Octets of unsettled messages by lane, for the lanes where they changed since the last call; for
+    /// all lanes at first.
+    fn lane_changes(&mut self) -> Vec<(String, u64)>;
     /// How many dispatches stand where.
     fn counts(&self) -> Counts;
     /// The highest message number ever used.
     fn last_key(&mut self) -> Result<MessageKey, SpoolError>;
+}
+
+/// The dispatches of an account in one state that one device owes.
+#[derive(Clone, Copy, Debug)]
+pub struct Lane<'a> {
+    /// The account.
+    pub account: &'a str,
+    /// Queued or in doubt.
+    pub state: State,
+    /// The device, or the address of a client without one.
+    pub name: &'a str,
 }
 
 /// Number of dispatches by state.

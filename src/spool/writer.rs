@@ -23,6 +23,7 @@ use super::record::{
     Submission, Transition,
 };
 use super::store::{Counts, SpoolError, Store};
+use super::turns::Turns;
 
 /// How the spool behaves.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +88,7 @@ pub struct Spool {
     arrivals: watch::Receiver<u64>,
     counts: Arc<Mutex<Counts>>,
     used: Arc<AtomicU64>,
+    lanes: Arc<Mutex<HashMap<String, u64>>>,
 }
 
 impl fmt::Debug for Spool {
@@ -127,6 +129,7 @@ impl Spool {
         let (arrived, arrivals) = watch::channel(0);
         let counts = Arc::new(Mutex::new(store.counts()));
         let used = Arc::new(AtomicU64::new(store.used_octets()?));
+        let lanes = Arc::new(Mutex::new(store.lane_changes().into_iter().collect()));
         let writer = Writer {
             store,
             settings,
@@ -138,6 +141,8 @@ impl Spool {
             read_at: now,
             leases: HashMap::new(),
             in_flight: HashMap::new(),
+            turns: Turns::default(),
+            lanes: Arc::clone(&lanes),
         };
         thread::Builder::new()
             .name("spool".to_owned())
@@ -149,6 +154,7 @@ impl Spool {
             arrivals,
             counts,
             used,
+            lanes,
         })
     }
 
@@ -314,6 +320,12 @@ impl Spool {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Octets of unsettled messages of one device, or of a client without one.
+    pub fn lane_octets(&self, lane: &str) -> u64 {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.get(lane).copied().unwrap_or(0)
+    }
+
     /// Changes whenever there may be something new to lease.
     pub fn arrivals(&self) -> watch::Receiver<u64> {
         self.arrivals.clone()
@@ -442,12 +454,14 @@ struct Writer {
     arrived: watch::Sender<u64>,
     counts: Arc<Mutex<Counts>>,
     used: Arc<AtomicU64>,
+    lanes: Arc<Mutex<HashMap<String, u64>>>,
     /// What the clock said when it was last looked at.
     read_at: Timestamp,
     /// Until when a dispatch that nothing was sent for is kept from other workers.
     leases: HashMap<DispatchKey, Timestamp>,
     /// Until when an attempt may take.
     in_flight: HashMap<DispatchKey, Timestamp>,
+    turns: Turns,
 }
 
 impl Writer {
@@ -485,8 +499,20 @@ impl Writer {
     }
 
     /// Before anybody is answered: who was told of a change must find it counted.
-    fn publish_counts(&self) {
+    fn publish_counts(&mut self) {
+        self.publish_lanes();
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = self.store.counts();
+    }
+
+    fn publish_lanes(&mut self) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (lane, octets) in self.store.lane_changes() {
+            if octets == 0 {
+                lanes.remove(&lane);
+            } else {
+                lanes.insert(lane, octets);
+            }
+        }
     }
 
     /// Once a batch: a limit of gigabytes need not be exact.
@@ -622,11 +648,13 @@ impl Writer {
         self.leases.retain(|_, expires_at| *expires_at > now);
         let leases = &self.leases;
         let state = request.work.state();
-        let (leased, damaged) =
-            self.store
-                .due(&request.account, state, now, request.limit, &|key| {
-                    leases.contains_key(&key)
-                })?;
+        let (leased, damaged) = self.turns.take(
+            self.store.as_mut(),
+            (&request.account, state),
+            now,
+            request.limit,
+            &|key| leases.contains_key(&key),
+        )?;
         for key in damaged {
             self.hold_damaged(key, now);
         }

@@ -319,6 +319,37 @@ async fn a_full_spool_is_said_at_mail_and_mail_is_taken_again_when_there_is_room
 }
 
 #[tokio::test]
+async fn a_device_that_fills_its_share_is_told_so_and_the_others_are_not() {
+    let settings = "[spool]\nmax_size_per_device = 100000\n\
+                    [devices.ups]\nnetworks = [\"127.0.0.2\"]\nallowed_senders = [\"example.com\"]";
+    let site = Site::start(settings).await;
+    site.simulator
+        .change_account(|account| account.api_keys.clear());
+    let message = format!("{MESSAGE}{}", "x\r\n".repeat(20_000));
+    site.send("a@example.com", &["b@example.org"], &message)
+        .await;
+    site.send("a@example.com", &["b@example.org"], &message)
+        .await;
+    let mut erp = site.client().await;
+    erp.say("EHLO erp").await.expect("250");
+    erp.say("MAIL FROM:<a@example.com>")
+        .await
+        .expect("452 4.3.1 too much mail of this device");
+    let mut ups = Client::connect_from("127.0.0.2", site.smtp("lan")).await;
+    ups.say("EHLO ups").await.expect("250");
+    ups.send("a@example.com", &["b@example.org"], MESSAGE).await;
+    site.simulator
+        .change_account(|account| account.api_keys.push(KEY.to_owned()));
+    site.delivered(3).await;
+    eventually("room for the first one, too", async || {
+        let reply = erp.say("MAIL FROM:<a@example.com>").await;
+        reply.text.starts_with("250").then_some(())
+    })
+    .await;
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn a_disk_without_room_is_said_at_mail() {
     // No disk has this much.
     let site = Site::start("[spool]\nmin_free_disk = 9000000000000000000").await;

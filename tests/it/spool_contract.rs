@@ -61,6 +61,8 @@ contract! {
     a_stored_message_can_be_read_until_it_is_settled
     dispatches_are_settled_one_by_one
     accounts_do_not_see_each_other
+    devices_take_turns_whatever_one_of_them_piles_up
+    octets_that_wait_are_counted_by_device
     settled_messages_are_listed_on_request_and_forgotten_later
     many_commits_at_once_all_stand
 }
@@ -405,6 +407,55 @@ async fn dispatches_are_settled_one_by_one(spool: Spool) {
     assert_eq!(spool.oldest_unsettled().await.unwrap(), None);
 }
 
+async fn devices_take_turns_whatever_one_of_them_piles_up(spool: Spool) {
+    let from = |device: &str| Submission {
+        device: Some(device.to_owned()),
+        ..submission("default", &["b@site.test"])
+    };
+    for _ in 0..20 {
+        store(&spool, from("erp"), b"x").await;
+    }
+    store(&spool, from("ups"), b"x").await;
+    let nobody = Submission {
+        device: None,
+        ..from("")
+    };
+    store(&spool, nobody, b"x").await;
+    let devices = |leased: &[Leased]| -> Vec<String> {
+        let name = |leased: &Leased| leased.device.clone().unwrap_or("-".to_owned());
+        leased.iter().map(name).collect()
+    };
+    let first = lease(&spool, 6).await;
+    assert_eq!(devices(&first), ["-", "erp", "ups", "erp", "erp", "erp"]);
+    assert_eq!(lease(&spool, 30).await.len(), 16, "the rest");
+    for leased in &first {
+        spool.release(leased).await;
+    }
+    let mut one_by_one = Vec::new();
+    for _ in 0..4 {
+        one_by_one.extend(devices(&lease(&spool, 1).await));
+    }
+    // Behind the erp, which the last lease ended with.
+    assert_eq!(one_by_one, ["ups", "-", "erp", "erp"]);
+}
+
+async fn octets_that_wait_are_counted_by_device(spool: Spool) {
+    let to = ["b@site.test", "c@site.test"];
+    store(&spool, submission("default", &to), b"x").await;
+    store(&spool, submission("default", &["b@site.test"]), b"x").await;
+    assert_eq!(spool.lane_octets("printer"), 40);
+    assert_eq!(spool.lane_octets("ups"), 0);
+    let leased = lease(&spool, 3).await;
+    attempt(&spool, &leased[0], accepted()).await;
+    assert_eq!(spool.lane_octets("printer"), 40, "one recipient is open");
+    attempt(&spool, &leased[1], accepted()).await;
+    assert_eq!(spool.lane_octets("printer"), 20);
+    let id = leased[2].id.spool_id;
+    spool.release(&leased[2]).await;
+    spool.order(id, Order::Drop).await.unwrap();
+    assert_eq!(spool.lane_octets("printer"), 0);
+}
+
 async fn accounts_do_not_see_each_other(spool: Spool) {
     store(&spool, submission("default", &["b@site.test"]), b"x").await;
     store(&spool, submission("other", &["b@site.test"]), b"x").await;
@@ -572,6 +623,42 @@ async fn a_due_time_from_a_wrong_clock_is_corrected_at_start() {
 }
 
 #[tokio::test]
+async fn a_spool_of_an_older_version_is_brought_up_to_date_with_what_waits_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let before = spool(sqlite(directory.path()));
+    let id = store(&before, submission("default", &["b@site.test"]), b"x").await;
+    let nobody = Submission {
+        device: None,
+        ..submission("default", &["b@site.test"])
+    };
+    store(&before, nobody, b"x").await;
+    before.close().await;
+    let database = rusqlite::Connection::open(directory.path().join("spool.db")).unwrap();
+    let back_to_version_2 = "
+        DROP INDEX dispatch_queue;
+        ALTER TABLE message DROP COLUMN lane;
+        ALTER TABLE dispatch DROP COLUMN lane;
+        DROP TABLE lane;
+        CREATE INDEX dispatch_queue ON dispatch (account, state, due_at) WHERE state <= 4;
+        PRAGMA user_version = 2;";
+    database.execute_batch(back_to_version_2).unwrap();
+    database.close().unwrap();
+
+    let after = spool(sqlite(directory.path()));
+    assert_eq!(after.lane_octets("printer"), 20);
+    assert_eq!(after.lane_octets("192.0.2.7"), 20);
+    let leased = lease(&after, 10).await;
+    assert_eq!(leased.len(), 2);
+    let printer = leased.iter().find(|leased| leased.device.is_some());
+    assert_eq!(printer.unwrap().id.spool_id, id);
+    attempt(&after, &leased[0], accepted()).await;
+    after.close().await;
+    let again = spool(sqlite(directory.path()));
+    let left = again.lane_octets("printer") + again.lane_octets("192.0.2.7");
+    assert_eq!(left, 20, "the count is stored");
+}
+
+#[tokio::test]
 async fn a_second_process_is_told_that_the_spool_is_in_use() {
     let directory = tempfile::tempdir().unwrap();
     let _first = sqlite(directory.path());
@@ -614,7 +701,7 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
         (&b"not a database at all, but a text"[..], "Foreign"),
         (&b"short"[..], "Foreign"),
         (&foreign, "Foreign"),
-        (&newer, "Newer { found: 99, known: 2 }"),
+        (&newer, "Newer { found: 99, known: 3 }"),
         (&damaged, "Damaged"),
         (&truncated, "Damaged"),
     ] {

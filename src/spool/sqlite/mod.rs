@@ -7,6 +7,8 @@
 mod open;
 mod records;
 
+use std::collections::{HashMap, HashSet};
+
 use bytes::Bytes;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
@@ -20,8 +22,21 @@ use super::record::{
     Attempt, Content, DispatchKey, EventRecord, Finding, Leased, MessageKey, MessageRecord, Order,
     QueueRow, State, Submission, Transition,
 };
-use super::store::{Counts, SpoolError, Store};
+use super::store::{Counts, Lane, SpoolError, Store};
 
+/// The lanes with dispatches of an account (?1) in a state (?2), each found by one step into the index.
+macro_rules! waiting_lanes {
+    () => {
+        "WITH RECURSIVE waiting (name) AS (
+             SELECT (SELECT lane FROM dispatch WHERE account = ?1 AND state = ?2 AND state <= 4
+                 ORDER BY lane LIMIT 1)
+             UNION ALL
+             SELECT (SELECT lane FROM dispatch WHERE account = ?1 AND state = ?2 AND state <= 4
+                 AND lane > waiting.name ORDER BY lane LIMIT 1)
+             FROM waiting WHERE waiting.name IS NOT NULL
+         ) "
+    };
+}
 /// See the module's documentation.
 pub struct SqliteStore {
     connection: Connection,
@@ -29,6 +44,33 @@ pub struct SqliteStore {
     counts_before: Counts,
     /// No message with a lower key is unsettled.
     oldest_from: i64,
+    lanes: Lanes,
+}
+
+/// Octets of unsettled messages by lane. The table holds the same; it is written once a transaction.
+#[derive(Default)]
+struct Lanes {
+    octets: HashMap<String, i64>,
+    /// By the transaction under way.
+    pending: HashMap<String, i64>,
+    /// Not told yet.
+    changed: HashSet<String>,
+}
+
+impl Lanes {
+    fn add(&mut self, lane: &str, octets: i64) {
+        match self.pending.get_mut(lane) {
+            Some(pending) => *pending += octets,
+            None => drop(self.pending.insert(lane.to_owned(), octets)),
+        }
+    }
+
+    fn settle(&mut self) {
+        for (lane, octets) in self.pending.drain() {
+            *self.octets.entry(lane.clone()).or_default() += octets;
+            self.changed.insert(lane);
+        }
+    }
 }
 
 impl SqliteStore {
@@ -77,7 +119,7 @@ impl SqliteStore {
     }
 
     fn finish_if_settled(
-        &self,
+        &mut self,
         message: MessageKey,
         unsettled: u32,
         at: Timestamp,
@@ -85,10 +127,18 @@ impl SqliteStore {
         if unsettled > 0 {
             return Ok(());
         }
-        self.execute(
-            "UPDATE message SET settled_at = ?2 WHERE key = ?1",
-            params![message.0, at.0],
-        )?;
+        let (lane, size): (String, i64) = self
+            .connection
+            .prepare_cached(
+                "UPDATE message SET settled_at = ?2 WHERE key = ?1 RETURNING lane, size",
+            )
+            .and_then(|mut statement| {
+                statement.query_row(params![message.0, at.0], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+            })
+            .map_err(trouble)?;
+        self.lanes.add(&lane, -size);
         self.delete_content(message)
     }
 
@@ -175,15 +225,26 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn begin(&mut self) -> Result<(), SpoolError> {
         self.counts_before = self.counts;
+        self.lanes.pending.clear();
         self.execute("BEGIN IMMEDIATE", &[]).map(|_| ())
     }
 
     fn commit(&mut self) -> Result<(), SpoolError> {
-        self.execute("COMMIT", &[]).map(|_| ())
+        for (lane, octets) in &self.lanes.pending {
+            self.execute(
+                "INSERT INTO lane (name, octets) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET octets = octets + excluded.octets",
+                params![lane, octets],
+            )?;
+        }
+        self.execute("COMMIT", &[])?;
+        self.lanes.settle();
+        Ok(())
     }
 
     fn rollback(&mut self) {
         self.counts = self.counts_before;
+        self.lanes.pending.clear();
         // SQLite rolls back by itself on some errors; then there is nothing left to do.
         if !self.connection.is_autocommit()
             && let Err(error) = self.execute("ROLLBACK", &[])
@@ -236,10 +297,11 @@ impl Store for SqliteStore {
             chunks += 1;
         }
         let count = submission.dispatches.len() as u64;
+        let lane = submission.lane();
         self.execute(
             "INSERT INTO message (key, id, received_at, account, device, origin, envelope, size,
-                 prefix_octets, body_octets, chunks, dispatches, unsettled)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)",
+                 prefix_octets, body_octets, chunks, dispatches, unsettled, lane)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13)",
             params![
                 key.0,
                 submission.id.as_bytes(),
@@ -253,17 +315,21 @@ impl Store for SqliteStore {
                 body_octets as i64,
                 chunks,
                 count as i64,
+                lane,
             ],
         )?;
+        self.lanes.add(&lane, submission.size as i64);
         for (number, dispatch) in (0..).zip(&submission.dispatches) {
             self.execute(
-                "INSERT INTO dispatch (key, account, state, due_at, plan) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO dispatch (key, account, state, due_at, plan, lane)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 params![
                     key.part(number),
                     submission.account,
                     State::Queued.code(),
                     submission.received_at.0,
                     to_json(dispatch),
+                    lane,
                 ],
             )?;
         }
@@ -272,10 +338,30 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    fn due(
+    fn due_lanes(
         &mut self,
         account: &str,
         state: State,
+        now: Timestamp,
+    ) -> Result<Vec<String>, SpoolError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(concat!(
+                waiting_lanes!(),
+                "SELECT name FROM waiting WHERE name IS NOT NULL AND EXISTS
+                     (SELECT 1 FROM dispatch WHERE account = ?1 AND state = ?2 AND state <= 4
+                          AND lane = waiting.name AND due_at <= ?3)"
+            ))
+            .map_err(trouble)?;
+        let rows = statement
+            .query_map(params![account, state.code(), now.0], |row| row.get(0))
+            .map_err(trouble)?;
+        rows.collect::<Result<_, _>>().map_err(trouble)
+    }
+
+    fn due(
+        &mut self,
+        lane: Lane<'_>,
         now: Timestamp,
         limit: usize,
         skip: &dyn Fn(DispatchKey) -> bool,
@@ -289,12 +375,13 @@ impl Store for SqliteStore {
                          m.received_at, m.envelope, m.prefix_octets, m.body_octets, m.chunks,
                          d.failing_since
                      FROM dispatch d JOIN message m ON m.key = d.key / 1048576
-                     WHERE d.account = ?1 AND d.state = ?2 AND d.state <= 4 AND d.due_at <= ?3
+                     WHERE d.account = ?1 AND d.state = ?2 AND d.state <= 4 AND d.lane = ?4
+                         AND d.due_at <= ?3
                      ORDER BY d.due_at",
                 )
                 .map_err(trouble)?;
             let mut rows = statement
-                .query(params![account, state.code(), now.0])
+                .query(params![lane.account, lane.state.code(), now.0, lane.name])
                 .map_err(trouble)?;
             while found.len() < limit
                 && let Some(row) = rows.next().map_err(trouble)?
@@ -323,17 +410,19 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Option<Timestamp>, SpoolError> {
         self.connection
-            .prepare_cached(
-                "SELECT due_at FROM dispatch
-                 WHERE account = ?1 AND state = ?2 AND state <= 4 AND due_at > ?3
-                 ORDER BY due_at LIMIT 1",
-            )
+            .prepare_cached(concat!(
+                waiting_lanes!(),
+                "SELECT min((SELECT due_at FROM dispatch
+                     WHERE account = ?1 AND state = ?2 AND state <= 4 AND lane = waiting.name
+                         AND due_at > ?3
+                     ORDER BY due_at LIMIT 1))
+                 FROM waiting WHERE name IS NOT NULL"
+            ))
             .and_then(|mut statement| {
                 let values = params![account, state.code(), now.0];
-                statement
-                    .query_row(values, |row| row.get(0).map(Timestamp))
-                    .optional()
+                statement.query_row(values, |row| row.get::<_, Option<i64>>(0))
             })
+            .map(|due_at| due_at.map(Timestamp))
             .map_err(trouble)
     }
 
@@ -631,6 +720,18 @@ impl Store for SqliteStore {
         };
         let pages = pragma("PRAGMA page_count")? - pragma("PRAGMA freelist_count")?;
         Ok(u64::try_from(pages * open::PAGE_OCTETS).unwrap_or(0))
+    }
+
+    fn lane_changes(&mut self) -> Vec<(String, u64)> {
+        let mut changes = Vec::new();
+        for lane in std::mem::take(&mut self.lanes.changed) {
+            let octets = self.lanes.octets.get(&lane).copied().unwrap_or(0);
+            if octets <= 0 {
+                self.lanes.octets.remove(&lane);
+            }
+            changes.push((lane, u64::try_from(octets).unwrap_or(0)));
+        }
+        changes
     }
 
     fn counts(&self) -> Counts {

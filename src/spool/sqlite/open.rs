@@ -2,6 +2,7 @@
 //!
 //! Nothing is written to a file before it is known to be ours.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -11,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::super::record::{MessageKey, State};
 use super::super::schema;
 use super::super::store::{Counts, SpoolError, Store as _};
-use super::{SqliteStore, damaged, trouble};
+use super::{Lanes, SqliteStore, damaged, trouble};
 
 impl SqliteStore {
     /// Opens or creates the database.
@@ -65,8 +66,10 @@ impl SqliteStore {
             counts: Counts::default(),
             counts_before: Counts::default(),
             oldest_from: 0,
+            lanes: Lanes::default(),
         };
         store.counts = store.count()?;
+        store.lanes = store.read_lanes()?;
         store.sweep_drafts()?;
         Ok(store)
     }
@@ -90,6 +93,25 @@ impl SqliteStore {
             }
         }
         Ok(counts)
+    }
+
+    fn read_lanes(&self) -> Result<Lanes, SpoolError> {
+        self.connection
+            .execute("DELETE FROM lane WHERE octets <= 0", [])
+            .map_err(trouble)?;
+        let mut statement = self
+            .connection
+            .prepare("SELECT name, octets FROM lane")
+            .map_err(trouble)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(trouble)?;
+        let octets: HashMap<String, i64> = rows.collect::<Result<_, _>>().map_err(trouble)?;
+        Ok(Lanes {
+            changed: octets.keys().cloned().collect(),
+            octets,
+            ..Lanes::default()
+        })
     }
 
     fn sweep_drafts(&mut self) -> Result<(), SpoolError> {

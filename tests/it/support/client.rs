@@ -1,11 +1,11 @@
 //! An SMTP client that sends exactly what it is told.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use smtp2go_gateway::mail::SpoolId;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 pub(crate) struct Client<S = TcpStream> {
     pub(crate) stream: S,
@@ -33,6 +33,16 @@ impl Client {
     /// Connects and reads the greeting.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let mut client = Self::raw(address).await;
+        client.reply().await.expect("220");
+        client
+    }
+
+    /// The same from another of this machine's loopback addresses.
+    pub(crate) async fn connect_from(from: &str, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        let from: IpAddr = from.parse().unwrap();
+        socket.bind(SocketAddr::new(from, 0)).unwrap();
+        let mut client = Self::over(socket.connect(address).await.unwrap());
         client.reply().await.expect("220");
         client
     }
