@@ -15,7 +15,7 @@ use crate::admin::Admin;
 use crate::auth::{Authenticator, UserError};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::forward::Forwarder;
+use crate::forward::{Forwarder, Keyed};
 use crate::http::{ClientError, ServerError, client};
 use crate::intake::Intake;
 use crate::journal::Journal;
@@ -36,6 +36,7 @@ pub struct Gateway {
     config: Config,
     rules: Arc<ArcSwap<Rules>>,
     authenticator: Arc<ArcSwap<Authenticator>>,
+    accounts: BTreeMap<String, Keyed>,
     accepting: Arc<AtomicBool>,
     sessions: TaskTracker,
     forwarders: TaskTracker,
@@ -176,6 +177,7 @@ impl Gateway {
             config: config.clone(),
             rules,
             authenticator,
+            accounts: BTreeMap::new(),
             accepting,
             sessions: TaskTracker::new(),
             forwarders: TaskTracker::new(),
@@ -186,6 +188,7 @@ impl Gateway {
         for (name, provider) in providers {
             let settings = parts::forward(&config.forward, &name, FORWARD_DRAIN_MAX);
             let forwarder = Forwarder::new(spool.clone(), provider, journal, clock, settings);
+            gateway.accounts.insert(name, forwarder.keyed());
             let stop = gateway.stop_forwarding.clone();
             gateway.forwarders.spawn(forwarder.run(stop));
         }
@@ -222,17 +225,22 @@ impl Gateway {
         &self.spool
     }
 
-    /// Takes over what may change while running: devices with their users, and the trust and account
-    /// of listeners. A transaction under way keeps the rules it began with. Returns the sections that
-    /// differ, too, and take effect only after a restart.
+    /// Takes over what may change while running: devices with their users, the trust and account of
+    /// listeners, and the keys of accounts. A transaction under way keeps the rules it began with. Returns
+    /// the keys that differ, too, and take effect only after a restart.
     ///
     /// # Errors
     /// When the users can't be set up; nothing has changed then.
-    pub fn reload(&mut self, config: &Config) -> Result<Vec<&'static str>, StartError> {
+    pub fn reload(&mut self, config: &Config) -> Result<Vec<String>, StartError> {
         let authenticator = Authenticator::new(parts::users(config))?;
         let rules = parts::rules(config);
         self.authenticator.store(Arc::new(authenticator));
         self.rules.store(Arc::new(rules));
+        for (name, account) in &config.accounts {
+            if let Some(keyed) = self.accounts.get(name) {
+                keyed.change_key(account.api_key.clone());
+            }
+        }
         Ok(parts::need_restart(&self.config, config))
     }
 

@@ -196,56 +196,31 @@ fn tls(
     })
 }
 
-/// The sections that differ in something other than what a reload takes over.
-pub(super) fn need_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    // What is reloaded is made equal first; secrets don't show in the text, so they are compared apart.
-    let comparable = |config: &Config| {
-        let mut config = config.clone();
-        for listener in config.listeners.values_mut() {
-            listener.trust.clear();
-            listener.account.clear();
-        }
-        config
-    };
-    let keys = |config: &Config| -> Vec<String> {
-        let keys = config.accounts.values();
-        keys.map(|account| account.api_key.expose().clone())
-            .collect()
-    };
+/// The keys that differ in something other than what a reload takes over.
+pub(super) fn need_restart(old: &Config, new: &Config) -> Vec<String> {
+    let mut keys = old.settings.differing_keys(&new.settings);
+    keys.retain(|key| !is_reloaded(key));
     let token = |config: &Config| {
-        config
-            .admin
-            .token
-            .as_ref()
-            .map(|token| token.expose().clone())
+        let token = config.admin.token.as_ref();
+        token.map(|token| token.expose().clone())
     };
-    let (before, after) = (comparable(old), comparable(new));
-    let sections = [
-        ("hostname", before.hostname != after.hostname),
-        ("data_dir", before.data_dir != after.data_dir),
-        ("log", differ(&before.log, &after.log)),
-        ("listeners", differ(&before.listeners, &after.listeners)),
-        (
-            "accounts",
-            differ(&before.accounts, &after.accounts) || keys(old) != keys(new),
-        ),
-        (
-            "envelope",
-            (before.mismatch, before.hidden) != (after.mismatch, after.hidden),
-        ),
-        ("forward", differ(&before.forward, &after.forward)),
-        ("spool", differ(&before.spool, &after.spool)),
-        (
-            "admin",
-            differ(&before.admin, &after.admin) || token(old) != token(new),
-        ),
-    ];
-    let changed = sections.into_iter().filter(|(_, differs)| *differs);
-    changed.map(|(name, _)| name).collect()
+    // A secret may change inside the file that holds it.
+    if token(old) != token(new) && !keys.iter().any(|key| key.starts_with("admin.token")) {
+        keys.insert("admin.token_file".to_owned());
+    }
+    keys.into_iter().collect()
 }
 
-fn differ(before: &impl std::fmt::Debug, after: &impl std::fmt::Debug) -> bool {
-    format!("{before:?}") != format!("{after:?}")
+/// Whether a reload takes this key over: devices with their users, what a listener trusts, and the keys of
+/// accounts that there were before.
+fn is_reloaded(key: &str) -> bool {
+    let parts: Vec<&str> = key.split('.').collect();
+    matches!(
+        parts[..],
+        ["devices", ..]
+            | ["listeners", _, "trust" | "account"]
+            | ["accounts", _, "api_key" | "api_key_file"]
+    )
 }
 
 /// What the provider takes at most.

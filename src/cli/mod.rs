@@ -18,6 +18,8 @@ mod queue;
 mod remote;
 mod run;
 mod show;
+mod signals;
+mod supervisor;
 
 use std::process::ExitCode;
 

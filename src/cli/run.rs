@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use tokio::signal::unix;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{Gateway, StartError};
@@ -12,6 +11,8 @@ use crate::telemetry;
 
 use super::arguments::SimulatorOptions;
 use super::failure::Failure;
+use super::signals::{Signal, Signals};
+use super::supervisor;
 
 /// The gateway, until it is told to stop.
 pub(super) async fn run(file: Option<PathBuf>) -> Result<(), Failure> {
@@ -21,12 +22,18 @@ pub(super) async fn run(file: Option<PathBuf>) -> Result<(), Failure> {
         LogFormat::Json => telemetry::Format::Json,
     };
     telemetry::start_logging(format, &config.log.level);
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(file.clone())?;
     let mut gateway = Gateway::start(&config).await.map_err(Failure::from)?;
+    supervisor::ready();
+    let watchdog = supervisor::watch(gateway.spool().clone());
     while signals.next().await == Signal::Reload {
+        supervisor::reloading();
         reload(&mut gateway, file.clone());
+        supervisor::ready();
     }
+    supervisor::stopping();
     gateway.stop().await;
+    watchdog.abort();
     Ok(())
 }
 
@@ -35,7 +42,7 @@ fn load(file: Option<PathBuf>) -> Result<Config, ConfigError> {
     Config::resolve(&settings)
 }
 
-/// SIGHUP: what can be taken over is; on any mistake everything stays as it was.
+/// SIGHUP, or a changed file: what can be taken over is; on any mistake everything stays as it was.
 fn reload(gateway: &mut Gateway, file: Option<PathBuf>) {
     let config = match load(file) {
         Ok(config) => config,
@@ -47,12 +54,12 @@ fn reload(gateway: &mut Gateway, file: Option<PathBuf>) {
         }
     };
     match gateway.reload(&config) {
-        Ok(sections) if sections.is_empty() => tracing::info!("settings reloaded"),
-        Ok(sections) => {
-            let need_restart = sections.join(", ");
+        Ok(keys) if keys.is_empty() => tracing::info!("settings reloaded"),
+        Ok(keys) => {
+            let need_restart = keys.join(", ");
             tracing::warn!(
                 need_restart,
-                "devices and trust reloaded, the rest needs a restart"
+                "devices, trust and keys reloaded, the rest needs a restart"
             );
         }
         Err(error) => tracing::error!(%error, "settings not reloaded, the old ones stay"),
@@ -86,41 +93,9 @@ pub(super) async fn simulator(options: SimulatorOptions) -> Result<(), Failure> 
 
 /// Until SIGTERM or Ctrl-C; there is nothing to reload.
 pub(super) async fn wait_for_stop() -> Result<(), Failure> {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(None)?;
     while signals.next().await == Signal::Reload {}
     Ok(())
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Signal {
-    Stop,
-    Reload,
-}
-
-/// Listened to from the start, so that none is missed while another is being served.
-struct Signals {
-    terminate: unix::Signal,
-    interrupt: unix::Signal,
-    hang_up: unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let listen = |kind| unix::signal(kind).map_err(|error| Failure::of(&error));
-        Ok(Self {
-            terminate: listen(unix::SignalKind::terminate())?,
-            interrupt: listen(unix::SignalKind::interrupt())?,
-            hang_up: listen(unix::SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.terminate.recv() => Signal::Stop,
-            _ = self.interrupt.recv() => Signal::Stop,
-            _ = self.hang_up.recv() => Signal::Reload,
-        }
-    }
 }
 
 impl From<StartError> for Failure {

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use crate::mail::{AddressPattern, FromOverride, Hidden, Mismatch};
 
 use super::secret::Secret;
+use super::settings::Settings;
 
 /// Everything, parsed and consistent.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// The door for operators.
     pub admin: AdminConfig,
+    /// What it was resolved from.
+    pub settings: Settings,
 }
 
 /// `[log]`

@@ -40,6 +40,7 @@ impl Config {
             forward: forward(&root),
             spool: spool(&root),
             admin: admin(&root),
+            settings: settings.clone(),
         };
         if config.data_dir.as_os_str().is_empty() {
             root.wrong("data_dir", "a directory that survives a restart");

@@ -1,6 +1,6 @@
 //! The layers of what was written, merged into one tree.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ impl Sources {
 }
 
 /// The merged tree, not yet checked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     pub(super) tree: Map<String, Value>,
 }
@@ -83,11 +83,47 @@ impl Settings {
         Ok(Self { tree })
     }
 
+    /// The full keys whose values are not the same in `other`.
+    pub fn differing_keys(&self, other: &Self) -> BTreeSet<String> {
+        let mut keys = BTreeSet::new();
+        differing(&mut keys, "", &self.tree, &other.tree);
+        keys
+    }
+
     /// The tree as TOML, secrets masked.
     pub fn masked(&self) -> String {
         let mut text = String::new();
         write_table(&mut text, "", &self.tree);
         text
+    }
+}
+
+impl fmt::Debug for Settings {
+    /// Secrets are somewhere in the tree.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+
+/// The keys below `path` whose values differ.
+fn differing(
+    keys: &mut BTreeSet<String>,
+    path: &str,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) {
+    for key in before.keys().chain(after.keys()) {
+        let full = match path {
+            "" => key.clone(),
+            path => format!("{path}.{key}"),
+        };
+        match (before.get(key), after.get(key)) {
+            (Some(Value::Object(before)), Some(Value::Object(after))) => {
+                differing(keys, &full, before, after);
+            }
+            (before, after) if before != after => drop(keys.insert(full)),
+            _ => {}
+        }
     }
 }
 

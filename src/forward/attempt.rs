@@ -6,7 +6,6 @@ use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, Outcome};
 use crate::spool::{Attempt, Leased, SpoolError, Transition};
 
-use super::breaker::{QUOTA_PAUSE, throttle_pause};
 use super::classify::{AccountEffect, Classified, classify};
 use super::payload::upload;
 use super::probe::{Probed, probe};
@@ -73,7 +72,7 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         failing,
         random,
     );
-    let next_at = transition.due_at();
+    let next_at = transition.next_at();
     let doubtful = matches!(transition, Transition::InDoubt(..));
     settle(shared, attempt, transition).await;
     if doubtful {
@@ -129,15 +128,11 @@ fn decide(
     failing: Duration,
     random: u32,
 ) -> Transition {
-    // What is wrong with the account is no reason to give up a message, or to slow it down for good.
-    let pause = match account {
-        AccountEffect::Fine | AccountEffect::Trouble => None,
-        AccountEffect::Halt | AccountEffect::Suspect => Some(settings.probe_interval),
-        AccountEffect::Quota => Some(QUOTA_PAUSE),
-        AccountEffect::Throttle(wait) => Some(throttle_pause(wait, 0)),
-    };
-    if let (Some(pause), Outcome::Deferred(why)) = (pause, &outcome) {
-        return Transition::Paused(now.after(pause), why.clone());
+    // What is wrong with the account is no reason to give up a message, or to slow it down: the breaker
+    // holds it back, and the others go first when it closes.
+    let blameless = !matches!(account, AccountEffect::Fine | AccountEffect::Trouble);
+    if let (true, Outcome::Deferred(why)) = (blameless, &outcome) {
+        return Transition::Paused(now, why.clone());
     }
     // Counted from the first failure: time spent waiting for a key or without power is not failing.
     if failing >= settings.give_up_after {

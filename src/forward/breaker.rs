@@ -184,6 +184,18 @@ impl Breaker {
         }
     }
 
+    /// The key is another one: a halted account is probed at once.
+    pub fn key_changed(&mut self, now: Instant) {
+        if let BreakerState::Open {
+            cause: Cause::Halted,
+            until,
+            ..
+        } = &mut self.state
+        {
+            *until = now;
+        }
+    }
+
     fn trouble_pause(&self, times: u32) -> Duration {
         let doubled = self
             .settings
@@ -202,7 +214,7 @@ impl Breaker {
 }
 
 /// What the provider asked for, or a minute that doubles each time; within bounds.
-pub(super) fn throttle_pause(wait: Option<Duration>, times: u32) -> Duration {
+fn throttle_pause(wait: Option<Duration>, times: u32) -> Duration {
     let doubled = THROTTLE_FIRST.saturating_mul(1 << times.min(8));
     wait.unwrap_or(doubled).clamp(THROTTLE_FIRST, THROTTLE_MAX)
 }
@@ -213,7 +225,7 @@ const TROUBLES_MAX: u32 = 5;
 const THROTTLE_FIRST: Duration = Duration::from_secs(60);
 const THROTTLE_MAX: Duration = Duration::from_secs(15 * 60);
 /// Quotas are per hour at their shortest; a probe costs one call.
-pub(super) const QUOTA_PAUSE: Duration = Duration::from_secs(15 * 60);
+const QUOTA_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 #[cfg(test)]
 mod tests {

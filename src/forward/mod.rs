@@ -28,4 +28,4 @@ pub use confirm::recognise;
 pub use payload::{payload_octets, upload};
 pub use schedule::Backoff;
 pub use window::Window;
-pub use workers::{ForwardSettings, Forwarder, Unknown};
+pub use workers::{ForwardSettings, Forwarder, Keyed, Unknown};

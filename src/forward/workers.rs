@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
+use crate::config::Secret;
 use crate::journal::Journal;
 use crate::mail::Diagnostic;
 use crate::provider::Provider;
@@ -63,6 +64,8 @@ pub(super) struct Shared {
     pub(super) settings: ForwardSettings,
     /// Rung when there is a new doubt.
     pub(super) doubtful: Arc<Notify>,
+    /// Rung when the key has changed.
+    woken: Arc<Notify>,
     breaker: Arc<Mutex<Breaker>>,
     window: Arc<Mutex<Window>>,
 }
@@ -144,10 +147,16 @@ impl Forwarder {
                 clock,
                 settings,
                 doubtful: Arc::new(Notify::new()),
+                woken: Arc::new(Notify::new()),
                 breaker: Arc::new(Mutex::new(breaker)),
                 window: Arc::new(Mutex::new(window)),
             },
         }
+    }
+
+    /// What changes the key while it works.
+    pub fn keyed(&self) -> Keyed {
+        Keyed(self.shared.clone())
     }
 
     /// Works until `stop`, then lets attempts under way finish for at most `drain_max`.
@@ -170,6 +179,7 @@ impl Forwarder {
                     }
                 }
                 // With all slots taken nothing new could be started.
+                () = self.shared.woken.notified() => {}
                 changed = arrivals.changed(), if !busy => if changed.is_err() { break },
                 () = sleep_until(wake_at) => {}
             }
@@ -258,6 +268,20 @@ impl Forwarder {
             Ok(Ended::Probe(Probed::Refused(effect, why))) => self.shared.heed(effect, &why),
             // Its lease will expire and leave a doubt.
             Err(error) => tracing::error!(%error, "an attempt ended without settling"),
+        }
+    }
+}
+
+/// An account's key, to be changed while mail is being handed on.
+#[derive(Clone, Debug)]
+pub struct Keyed(Shared);
+
+impl Keyed {
+    /// From the next call on; a halted account is probed at once.
+    pub fn change_key(&self, key: Secret<String>) {
+        if self.0.provider.change_key(key) {
+            self.0.breaker().key_changed(self.0.clock.now());
+            self.0.woken.notify_one();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Body, Client, Response};
 use serde::Serialize;
@@ -75,7 +76,9 @@ pub struct Upload {
 #[derive(Clone, Debug)]
 pub struct Provider {
     client: Client,
-    account: Account,
+    base_url: String,
+    /// Replaced while in use.
+    key: Arc<ArcSwap<Secret<String>>>,
     deadlines: Deadlines,
 }
 
@@ -84,9 +87,19 @@ impl Provider {
     pub fn new(client: Client, account: Account, deadlines: Deadlines) -> Self {
         Self {
             client,
-            account,
+            base_url: account.base_url,
+            key: Arc::new(ArcSwap::from_pointee(account.key)),
             deadlines,
         }
+    }
+
+    /// From the next call on, of all clones. Returns whether it is another one.
+    pub fn change_key(&self, key: Secret<String>) -> bool {
+        let differs = self.key.load().expose() != key.expose();
+        if differs {
+            self.key.store(Arc::new(key));
+        }
+        differs
     }
 
     /// Calls an endpoint.
@@ -146,8 +159,9 @@ impl Provider {
         octets: u64,
         complete: impl Future<Output = bool>,
     ) -> Result<(u16, Vec<u8>), ApiError> {
-        let url = format!("{}{path}", self.account.base_url);
-        let mut key = HeaderValue::from_str(self.account.key.expose())
+        let url = format!("{}{path}", self.base_url);
+        let secret = self.key.load_full();
+        let mut key = HeaderValue::from_str(secret.expose())
             .map_err(|error| ApiError::Unreachable(Box::new(error)))?;
         key.set_sensitive(true);
         let request = self
@@ -175,24 +189,13 @@ impl Provider {
             () = patience => return Err(too_slow("no answer in time")),
             () = sleep(self.deadlines.whole(octets)) => return Err(too_slow("the call took too long")),
         };
-        let body = self.without_key(body);
+        let body = without_key(body, secret.expose());
         if (200..300).contains(&status) && !carries_error(&body) {
             Ok((status, body))
         } else {
             let refusal = Refusal::read(status, &body, retry_after);
             Err(ApiError::Refused(Box::new(refusal)))
         }
-    }
-
-    /// An answer may quote our key; what is read from it may be logged.
-    fn without_key(&self, body: Vec<u8>) -> Vec<u8> {
-        let key = self.account.key.expose();
-        if key.is_empty() || memchr::memmem::find(&body, key.as_bytes()).is_none() {
-            return body;
-        }
-        String::from_utf8_lossy(&body)
-            .replace(key.as_str(), "(api key)")
-            .into_bytes()
     }
 
     async fn read(mut response: Response) -> Result<(u16, Option<Duration>, Vec<u8>), ApiError> {
@@ -231,6 +234,16 @@ impl Provider {
             ApiError::AnswerLost(Box::new(error))
         }
     }
+}
+
+/// An answer may quote our key; what is read from it may be logged.
+fn without_key(body: Vec<u8>, key: &str) -> Vec<u8> {
+    if key.is_empty() || memchr::memmem::find(&body, key.as_bytes()).is_none() {
+        return body;
+    }
+    String::from_utf8_lossy(&body)
+        .replace(key, "(api key)")
+        .into_bytes()
 }
 
 fn too_slow(what: &'static str) -> ApiError {

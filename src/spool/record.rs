@@ -292,8 +292,8 @@ pub enum Transition {
     Bounced(Diagnostic),
     /// To *waiting* until the given time, because of the message or the provider.
     Waiting(Timestamp, Diagnostic),
-    /// To *waiting* until the given time, because of the account: no fault of the message, whose
-    /// time to live does not run.
+    /// To *waiting*, behind what is due at the given time, because of the account: no fault of the
+    /// message, whose time to live does not run.
     Paused(Timestamp, Diagnostic),
     /// To *in doubt*, to be settled from the given time on.
     InDoubt(Timestamp, Diagnostic),
@@ -314,8 +314,16 @@ impl Transition {
         matches!(self, Self::Waiting(..) | Self::InDoubt(..))
     }
 
-    /// When it is next looked at.
-    pub fn due_at(&self) -> Option<Timestamp> {
+    /// When it is next looked at; `None` where that is the account's business.
+    pub fn next_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Paused(..) => None,
+            other => other.due_at(),
+        }
+    }
+
+    /// From when on it may be leased.
+    pub(super) fn due_at(&self) -> Option<Timestamp> {
         match self {
             Self::Waiting(at, _) | Self::Paused(at, _) | Self::InDoubt(at, _) => Some(*at),
             Self::Accepted { .. } | Self::Bounced(_) => None,
@@ -331,7 +339,7 @@ impl Transition {
             attempt: attempt.number,
             started_at: Some(attempt.started_at),
             diagnostic: None,
-            next_at: self.due_at(),
+            next_at: self.next_at(),
             email_id: None,
             request_id: None,
         };

@@ -17,6 +17,7 @@ mod plan_property;
 mod provider_trouble;
 mod reach;
 mod restart;
+mod service;
 mod spool_contract;
 mod stream_properties;
 mod transcripts;

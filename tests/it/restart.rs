@@ -2,83 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use smtp2go_gateway::simulator::{SimulatedAccount, Simulator};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::api::{Act, Api};
 use crate::support::client::Client;
+use crate::support::process::Process;
 use crate::support::site::KEY;
-
-struct Process {
-    child: Child,
-    smtp: SocketAddr,
-    admin: SocketAddr,
-    log: tokio::task::JoinHandle<String>,
-}
-
-impl Process {
-    async fn start(data_dir: &Path, api_url: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_smtp2go-gateway"))
-            .arg("run")
-            .env_clear()
-            .env("S2G__DATA_DIR", data_dir)
-            .env("S2G__LISTENERS__LAN__BIND", "127.0.0.1:0")
-            .env("S2G__ADMIN__BIND", "127.0.0.1:0")
-            .env("S2G__LOG__FORMAT", "json")
-            .env("S2G__FORWARD__CONFIRM_AFTER", "100ms")
-            .env("S2G__FORWARD__RETRY_FIRST", "50ms")
-            .env("S2G__ACCOUNTS__DEFAULT__API_URL", api_url)
-            .env("SMTP2GO_API_KEY", KEY)
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (mut smtp, mut log) = (None, String::new());
-        let admin = loop {
-            let line = lines
-                .next_line()
-                .await
-                .unwrap()
-                .unwrap_or_else(|| panic!("it stopped: {log}"));
-            log.push_str(&line);
-            let event: serde_json::Value = serde_json::from_str(&line).expect("a JSON line");
-            if let Some(address) = event["address"].as_str() {
-                smtp = Some(address.parse().unwrap());
-            }
-            if let Some(admin) = event["admin"].as_str() {
-                break admin.parse().unwrap();
-            }
-        };
-        let log = tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                log.push_str(&line);
-                log.push('\n');
-            }
-            log
-        });
-        Self {
-            child,
-            smtp: smtp.expect("the SMTP address comes first"),
-            admin,
-            log,
-        }
-    }
-
-    /// SIGKILL: no handler, no goodbye.
-    async fn kill(mut self) -> String {
-        self.child.kill().await.unwrap();
-        self.log.await.unwrap()
-    }
-}
 
 async fn send(smtp: SocketAddr, count: usize) -> Vec<String> {
     let mut client = Client::connect(smtp).await;

@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod client;
 pub(crate) mod golden;
+pub(crate) mod process;
 pub(crate) mod site;
 
 use std::time::Duration;
