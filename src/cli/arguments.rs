@@ -76,6 +76,12 @@ pub(super) struct SimulatorOptions {
         default_value = "api-SIMULATOR00000000000000000000000"
     )]
     pub(super) api_key: String,
+    /// Serve HTTPS with this certificate chain, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{Gateway, StartError};
 use crate::config::{Config, ConfigError, LogFormat, Settings, Sources};
+use crate::http::ServerCertificate;
 use crate::simulator::{SimulatedAccount, Simulator};
 use crate::telemetry;
 
@@ -80,12 +81,20 @@ pub(super) async fn simulator(options: SimulatorOptions) -> Result<(), Failure> 
     telemetry::start_logging(telemetry::Format::Text, "info");
     let stop = CancellationToken::new();
     let account = SimulatedAccount::sample(&options.api_key);
-    let simulator = Simulator::start(options.bind, account, stop.clone())
-        .await
-        .map_err(|error| Failure::of(&error))?;
+    let certificate = options.tls_cert.zip(options.tls_key);
+    let certificate = certificate.map(|(cert_file, key_file)| ServerCertificate {
+        cert_file,
+        key_file,
+    });
+    let started =
+        Simulator::start_with(options.bind, certificate.as_ref(), account, stop.clone()).await;
+    let simulator = started.map_err(|error| Failure::of(&error))?;
     println!("api_url   {}", simulator.api_url());
     println!("api_key   {}", options.api_key);
-    println!("delivered http://{}/_deliveries", simulator.address());
+    println!(
+        "delivered {}/_deliveries",
+        simulator.api_url().trim_end_matches("/v3")
+    );
     wait_for_stop().await?;
     stop.cancel();
     Ok(())

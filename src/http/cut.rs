@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 
 /// Cuts the connection that a request came on.
 #[derive(Clone, Debug, Default)]
@@ -31,20 +30,20 @@ impl Cut {
     }
 }
 
-impl Connected<IncomingStream<'_, CuttableListener>> for Cut {
-    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
+impl<L: Listener<Addr = SocketAddr>> Connected<IncomingStream<'_, CuttableListener<L>>> for Cut {
+    fn connect_info(stream: IncomingStream<'_, CuttableListener<L>>) -> Self {
         stream.io().cut.clone()
     }
 }
 
-pub(super) struct CuttableListener(pub(super) TcpListener);
+pub(super) struct CuttableListener<L>(pub(super) L);
 
-impl Listener for CuttableListener {
-    type Io = CuttableStream;
+impl<L: Listener<Addr = SocketAddr>> Listener for CuttableListener<L> {
+    type Io = CuttableStream<L::Io>;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (CuttableStream, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        let (stream, address) = self.0.accept().await;
         let cut = Cut::default();
         (CuttableStream { stream, cut }, address)
     }
@@ -54,12 +53,12 @@ impl Listener for CuttableListener {
     }
 }
 
-pub(super) struct CuttableStream {
-    stream: TcpStream,
+pub(super) struct CuttableStream<S> {
+    stream: S,
     cut: Cut,
 }
 
-impl AsyncRead for CuttableStream {
+impl<S: AsyncRead + Unpin> AsyncRead for CuttableStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -70,7 +69,7 @@ impl AsyncRead for CuttableStream {
     }
 }
 
-impl AsyncWrite for CuttableStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CuttableStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -9,13 +9,22 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::cut::{Cut, CuttableListener};
+use super::encrypted::{EncryptedListener, ServerCertificate, ServerCertificateError};
 
-/// The address can't be listened on.
+/// The server can't start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}")]
-pub struct ServerError {
-    address: SocketAddr,
-    source: std::io::Error,
+pub enum ServerError {
+    /// The address can't be listened on.
+    #[error("cannot listen on {address}")]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The certificate.
+    #[error("cannot serve HTTPS")]
+    Certificate(#[from] ServerCertificateError),
 }
 
 /// Binds, then serves in the background; returns the bound address.
@@ -34,25 +43,38 @@ pub async fn serve(
     Ok(bound)
 }
 
-/// The same, and every handler may cut its connection: it extracts `ConnectInfo<Cut>`.
+/// The same, over HTTPS where there is a certificate; and every handler may cut its connection: it extracts
+/// `ConnectInfo<Cut>`.
 ///
 /// # Errors
-/// When the address can't be bound.
+/// When the address can't be bound, or the certificate can't be used.
 pub async fn serve_with_cuts(
     address: SocketAddr,
+    certificate: Option<&ServerCertificate>,
     router: Router,
     stop: CancellationToken,
 ) -> Result<SocketAddr, ServerError> {
+    let acceptor = certificate.map(ServerCertificate::load).transpose()?;
     let (listener, bound) = bind(address).await?;
     let stopped = stop.clone().cancelled_owned();
     let service = router.into_make_service_with_connect_info::<Cut>();
-    let served = axum::serve(CuttableListener(listener), service).with_graceful_shutdown(stopped);
-    run(served.into_future(), stop);
+    match acceptor {
+        None => {
+            let served = axum::serve(CuttableListener(listener), service);
+            run(served.with_graceful_shutdown(stopped).into_future(), stop);
+        }
+        Some(acceptor) => {
+            let listener = EncryptedListener::new(listener, acceptor)
+                .map_err(|source| ServerError::Address { address, source })?;
+            let served = axum::serve(CuttableListener(listener), service);
+            run(served.with_graceful_shutdown(stopped).into_future(), stop);
+        }
+    }
     Ok(bound)
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
-    let failed = |source| ServerError { address, source };
+    let failed = |source| ServerError::Address { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))

@@ -31,7 +31,7 @@ use axum::routing::{get, post};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::{ServerError, serve_with_cuts};
+use crate::http::{ServerCertificate, ServerError, serve_with_cuts};
 
 use mailroom::Mailroom;
 
@@ -39,6 +39,7 @@ use mailroom::Mailroom;
 #[derive(Clone, Debug)]
 pub struct Simulator {
     address: SocketAddr,
+    encrypted: bool,
     world: Arc<World>,
 }
 
@@ -80,6 +81,19 @@ impl Simulator {
         account: SimulatedAccount,
         stop: CancellationToken,
     ) -> Result<Self, ServerError> {
+        Self::start_with(address, None, account, stop).await
+    }
+
+    /// The same, over HTTPS where there is a certificate.
+    ///
+    /// # Errors
+    /// When the address can't be bound, or the certificate can't be used.
+    pub async fn start_with(
+        address: SocketAddr,
+        certificate: Option<&ServerCertificate>,
+        account: SimulatedAccount,
+        stop: CancellationToken,
+    ) -> Result<Self, ServerError> {
         let world = Arc::new(World {
             account: Mutex::new(account),
             mailroom: Mutex::default(),
@@ -88,8 +102,12 @@ impl Simulator {
             calls: Mutex::default(),
         });
         let router = router(Arc::clone(&world));
-        let address = serve_with_cuts(address, router, stop).await?;
-        Ok(Self { address, world })
+        let address = serve_with_cuts(address, certificate, router, stop).await?;
+        Ok(Self {
+            address,
+            encrypted: certificate.is_some(),
+            world,
+        })
     }
 
     /// Where it listens.
@@ -99,7 +117,8 @@ impl Simulator {
 
     /// What `accounts.default.api_url` must say.
     pub fn api_url(&self) -> String {
-        format!("http://{}/v3", self.address)
+        let scheme = if self.encrypted { "https" } else { "http" };
+        format!("{scheme}://{}/v3", self.address)
     }
 
     /// The mails delivered so far, oldest first.
