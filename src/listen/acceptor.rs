@@ -166,6 +166,8 @@ fn bind(address: SocketAddr, all: &[SocketAddr]) -> std::io::Result<TcpListener>
     // A restart must not wait for the last connections to time out.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Replies are small and awaited; what is accepted inherits it.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
@@ -227,9 +229,6 @@ async fn run(
     admission: Admission,
     stop: CancellationToken,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
     let id = SessionId(NEXT_SESSION.fetch_add(1, Ordering::Relaxed));
     let mut facts = SessionFacts::new(id, Arc::clone(&shared.settings.name), peer);
     shared.journal.session_opened(&facts);

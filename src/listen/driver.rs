@@ -36,8 +36,9 @@ pub(super) async fn drive(
     let mut stopping = false;
     // Whether a 250 for a message is on its way to the client.
     let mut unacknowledged = false;
-    // Octets to be ready for: a command, or a flood of content.
+    // Octets to be ready for: a command, or content, which may be a flood.
     let mut ready_for = COMMAND_OCTETS;
+    let mut content_follows = false;
     loop {
         match session.poll_output() {
             Output::Transmit(bytes) => {
@@ -54,7 +55,7 @@ pub(super) async fn drive(
                     .refused(session.facts(), "command", None, &reply, hint);
             }
             Output::Content(content) => {
-                ready_for = CONTENT_OCTETS;
+                content_follows = true;
                 reception.content(content).await;
             }
             Output::Discard => reception.discard(),
@@ -67,6 +68,7 @@ pub(super) async fn drive(
                     tracing::debug!(session = %session.facts().session, "client left before its reply");
                 }
                 if matches!(question, Question::EndOfData(_)) {
+                    content_follows = false;
                     ready_for = COMMAND_OCTETS;
                     buffer = BytesMut::new();
                 }
@@ -117,7 +119,12 @@ pub(super) async fn drive(
                 tokio::select! {
                     biased;
                     read = transport.read(&mut buffer, ready_for) => match read {
-                        Ok(1..) => session.handle_input(Input::Bytes(&buffer), around.clock.now()),
+                        Ok(length @ 1..) => {
+                            if content_follows && length >= ready_for {
+                                ready_for = (ready_for * 2).min(CONTENT_OCTETS_MAX);
+                            }
+                            session.handle_input(Input::Bytes(&buffer), around.clock.now());
+                        }
                         Ok(0) | Err(_) => session.handle_input(Input::Eof, around.clock.now()),
                     },
                     () = around.stop.cancelled(), if !stopping => {
@@ -151,5 +158,5 @@ async fn flush(transport: &mut Transport, unsent: &mut Vec<u8>) -> bool {
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(8);
 
 const COMMAND_OCTETS: usize = 4 * 1024;
-const CONTENT_OCTETS: usize = 64 * 1024;
+const CONTENT_OCTETS_MAX: usize = 64 * 1024;
 const UNSENT_MAX: usize = 64 * 1024;

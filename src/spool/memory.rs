@@ -534,9 +534,10 @@ impl Store for MemoryStore {
     fn lane_changes(&mut self) -> Vec<(String, u64)> {
         let mut lanes: BTreeMap<String, u64> = BTreeMap::new();
         for message in self.tables.messages.values() {
-            let open = message.settled_at.is_none();
-            *lanes.entry(message.submission.lane()).or_default() +=
-                if open { message.submission.size } else { 0 };
+            let waiting = lanes.entry(message.submission.lane()).or_default();
+            for (part, octets) in message.parts.iter().zip(message.submission.shares()) {
+                *waiting += if part.state.is_settled() { 0 } else { octets };
+            }
         }
         lanes.into_iter().collect()
     }

@@ -38,6 +38,13 @@ impl Submission {
     pub(super) fn lane(&self) -> String {
         lane_name(self.device.as_deref(), self.origin.peer)
     }
+
+    /// What each dispatch fills of the spool; together the message's octets.
+    pub(super) fn shares(&self) -> impl Iterator<Item = u64> {
+        let count = self.dispatches.len().max(1) as u64;
+        let (share, rest) = (self.size / count, self.size % count);
+        (0..count).map(move |number| share + u64::from(number < rest))
+    }
 }
 
 /// Who takes turns with others, and whose share of the spool is limited: the device, or the address of a

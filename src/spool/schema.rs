@@ -57,19 +57,16 @@ const STEPS: [&str; 3] = [
     // dispatch was in before.
     "ALTER TABLE dispatch ADD COLUMN looked_up INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE dispatch ADD COLUMN held_from INTEGER;",
-    // Who takes turns with others (turns.rs), and how much of the spool each of them fills.
-    "ALTER TABLE message ADD COLUMN lane TEXT NOT NULL DEFAULT '';
-     UPDATE message SET lane = coalesce(device, json_extract(origin, '$.peer'), '');
-     ALTER TABLE dispatch ADD COLUMN lane TEXT NOT NULL DEFAULT '';
-     UPDATE dispatch SET lane = (SELECT lane FROM message WHERE message.key = dispatch.key / 1048576)
+    // Who takes turns with others (turns.rs), and how much of the spool each of them fills: the message's
+    // octets, shared out among its dispatches. The index answers both questions.
+    "ALTER TABLE dispatch ADD COLUMN lane TEXT NOT NULL DEFAULT '';
+     ALTER TABLE dispatch ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;
+     UPDATE dispatch SET (lane, octets) =
+         (SELECT coalesce(device, json_extract(origin, '$.peer'), ''), size / dispatches
+          FROM message WHERE message.key = dispatch.key / 1048576)
          WHERE state <= 4;
      DROP INDEX dispatch_queue;
-     CREATE INDEX dispatch_queue ON dispatch (account, state, lane, due_at) WHERE state <= 4;
-     CREATE TABLE lane (
-         name TEXT PRIMARY KEY,
-         octets INTEGER NOT NULL
-     ) STRICT, WITHOUT ROWID;
-     INSERT INTO lane SELECT lane, sum(size) FROM message WHERE settled_at IS NULL GROUP BY lane;",
+     CREATE INDEX dispatch_queue ON dispatch (account, state, lane, due_at, octets) WHERE state <= 4;",
 ];
 
 /// Marks a file as ours: "s2gw" in ASCII.

@@ -117,7 +117,7 @@ pub trait Store: Send {
     fn oldest_unsettled(&mut self) -> Result<Option<Timestamp>, SpoolError>;
     /// Octets in use; what is free for reuse does not count.
     fn used_octets(&mut self) -> Result<u64, SpoolError>;
-    /// Octets of unsettled messages by lane, for the lanes where they changed since the last call; for
+    /// Octets of unsettled dispatches by lane, for the lanes where they changed since the last call; for
     /// all lanes at first.
     fn lane_changes(&mut self) -> Vec<(String, u64)>;
     /// How many dispatches stand where.

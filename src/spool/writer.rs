@@ -320,7 +320,7 @@ impl Spool {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Octets of unsettled messages of one device, or of a client without one.
+    /// Octets that wait of one device, or of a client without one.
     pub fn lane_octets(&self, lane: &str) -> u64 {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.get(lane).copied().unwrap_or(0)

@@ -47,7 +47,7 @@ pub struct SqliteStore {
     lanes: Lanes,
 }
 
-/// Octets of unsettled messages by lane. The table holds the same; it is written once a transaction.
+/// Octets of unsettled dispatches by lane, kept up to date from the start on.
 #[derive(Default)]
 struct Lanes {
     octets: HashMap<String, i64>,
@@ -118,8 +118,21 @@ impl SqliteStore {
             .map_err(trouble)
     }
 
+    /// A dispatch is settled: it fills nothing any more.
+    fn leave_lane(&mut self, key: DispatchKey) -> Result<(), SpoolError> {
+        let (lane, octets): (String, i64) = self
+            .connection
+            .prepare_cached("SELECT lane, octets FROM dispatch WHERE key = ?1")
+            .and_then(|mut statement| {
+                statement.query_row([key.0], |row| Ok((row.get(0)?, row.get(1)?)))
+            })
+            .map_err(trouble)?;
+        self.lanes.add(&lane, -octets);
+        Ok(())
+    }
+
     fn finish_if_settled(
-        &mut self,
+        &self,
         message: MessageKey,
         unsettled: u32,
         at: Timestamp,
@@ -127,18 +140,10 @@ impl SqliteStore {
         if unsettled > 0 {
             return Ok(());
         }
-        let (lane, size): (String, i64) = self
-            .connection
-            .prepare_cached(
-                "UPDATE message SET settled_at = ?2 WHERE key = ?1 RETURNING lane, size",
-            )
-            .and_then(|mut statement| {
-                statement.query_row(params![message.0, at.0], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })
-            })
-            .map_err(trouble)?;
-        self.lanes.add(&lane, -size);
+        self.execute(
+            "UPDATE message SET settled_at = ?2 WHERE key = ?1",
+            params![message.0, at.0],
+        )?;
         self.delete_content(message)
     }
 
@@ -230,13 +235,6 @@ impl Store for SqliteStore {
     }
 
     fn commit(&mut self) -> Result<(), SpoolError> {
-        for (lane, octets) in &self.lanes.pending {
-            self.execute(
-                "INSERT INTO lane (name, octets) VALUES (?1, ?2)
-                 ON CONFLICT (name) DO UPDATE SET octets = octets + excluded.octets",
-                params![lane, octets],
-            )?;
-        }
         self.execute("COMMIT", &[])?;
         self.lanes.settle();
         Ok(())
@@ -300,8 +298,8 @@ impl Store for SqliteStore {
         let lane = submission.lane();
         self.execute(
             "INSERT INTO message (key, id, received_at, account, device, origin, envelope, size,
-                 prefix_octets, body_octets, chunks, dispatches, unsettled, lane)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13)",
+                 prefix_octets, body_octets, chunks, dispatches, unsettled)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)",
             params![
                 key.0,
                 submission.id.as_bytes(),
@@ -315,14 +313,14 @@ impl Store for SqliteStore {
                 body_octets as i64,
                 chunks,
                 count as i64,
-                lane,
             ],
         )?;
         self.lanes.add(&lane, submission.size as i64);
-        for (number, dispatch) in (0..).zip(&submission.dispatches) {
+        let shares = submission.shares();
+        for ((number, dispatch), octets) in (0..).zip(&submission.dispatches).zip(shares) {
             self.execute(
-                "INSERT INTO dispatch (key, account, state, due_at, plan, lane)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO dispatch (key, account, state, due_at, plan, lane, octets)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
                     key.part(number),
                     submission.account,
@@ -330,6 +328,7 @@ impl Store for SqliteStore {
                     submission.received_at.0,
                     to_json(dispatch),
                     lane,
+                    octets as i64,
                 ],
             )?;
         }
@@ -500,6 +499,9 @@ impl Store for SqliteStore {
         let (event, unsettled) = self.count_event(message, u32::from(state.is_settled()))?;
         self.add_event(message, event, &transition.event(attempt, at))?;
         self.finish_if_settled(message, unsettled, at)?;
+        if state.is_settled() {
+            self.leave_lane(attempt.key)?;
+        }
         self.counts.remove(State::InFlight, 1);
         self.counts.add(state, 1);
         Ok(())
@@ -528,6 +530,9 @@ impl Store for SqliteStore {
         let record = EventRecord::looked_up(key.number(), attempts, at, finding);
         self.add_event(key.message(), event, &record)?;
         self.finish_if_settled(key.message(), unsettled, at)?;
+        if state.is_settled() {
+            self.leave_lane(key)?;
+        }
         self.counts.remove(was, 1);
         self.counts.add(state, 1);
         Ok(())
@@ -562,6 +567,9 @@ impl Store for SqliteStore {
             let record = EventRecord::ordered(part.number, part.attempts, at, order);
             self.add_event(message, event, &record)?;
             self.finish_if_settled(message, unsettled, at)?;
+            if state.is_settled() {
+                self.leave_lane(DispatchKey(message.part(part.number)))?;
+            }
             self.counts.remove(part.state, 1);
             self.counts.add(state, 1);
             applied += 1;

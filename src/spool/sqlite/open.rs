@@ -96,12 +96,9 @@ impl SqliteStore {
     }
 
     fn read_lanes(&self) -> Result<Lanes, SpoolError> {
-        self.connection
-            .execute("DELETE FROM lane WHERE octets <= 0", [])
-            .map_err(trouble)?;
         let mut statement = self
             .connection
-            .prepare("SELECT name, octets FROM lane")
+            .prepare("SELECT lane, sum(octets) FROM dispatch WHERE state <= 4 GROUP BY lane")
             .map_err(trouble)?;
         let rows = statement
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
