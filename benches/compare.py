@@ -10,34 +10,19 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
 
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "tests/clients"))
+from postfix import Postfix, free_port, wait_for  # noqa: E402
+
 KEY = "api-BENCH000000000000000000000000000"
 ENVELOPE = ["-f", "a@example.com", "-t", "b@example.org"]
 WORK = pathlib.Path("target/compare").absolute()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port, seconds=30):
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
 
 
 def fresh(name):
@@ -173,8 +158,8 @@ class Mailin(Server):
         wait_for(self.port)
 
 
-class Postfix(Server):
-    """Instances of their own. Its log goes nowhere, which is to its advantage."""
+class RealPostfix(Server):
+    """Its log goes nowhere, which is to its advantage."""
 
     def __init__(self, name, stores, relays):
         super().__init__(name, stores)
@@ -182,47 +167,11 @@ class Postfix(Server):
         self.sink = None
 
     def start(self):
-        home = fresh("postfix")
-        for parent in [home, *home.parents]:
-            # Its daemons run as another user, and must reach the queue.
-            parent.chmod(parent.stat().st_mode | 0o011)
-        self.config, data = home / "etc", home / "data"
-        self.config.mkdir()
-        data.mkdir()
-        shutil.chown(data, "postfix")
-        self.port, self.sink_port = free_port(), free_port()
-        (self.config / "main.cf").write_text(
-            f"""compatibility_level = 3.6
-queue_directory = {home}/queue
-data_directory = {data}
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = relay.test
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
-smtpd_relay_restrictions = permit_mynetworks, reject
-smtpd_peername_lookup = no
-smtpd_client_connection_count_limit = 0
-relayhost = [127.0.0.1]:{self.sink_port}
-default_process_limit = 100
-{"" if self.relays else "defer_transports = smtp"}
-"""
-        )
-        services = [f"127.0.0.1:{self.port} inet n - n - - smtpd"]
-        for line in pathlib.Path("/usr/share/postfix/master.cf.dist").read_text().splitlines():
-            service = line.split()
-            if len(service) == 8 and not line.startswith("#") and service[1] != "inet":
-                service[4] = "n"  # no chroot
-                services.append(" ".join(service))
-        (self.config / "master.cf").write_text("\n".join(services) + "\n")
-        (home / "queue").mkdir()
-        subprocess.run(["postfix", "-c", self.config, "start"], check=True, capture_output=True)
-        wait_for(self.port)
-        self.pid = int((home / "queue/pid/master.pid").read_text())
+        self.sink_port = free_port()
+        settings = "default_process_limit = 100\n"
+        settings += "" if self.relays else "defer_transports = smtp\n"
+        self.postfix = Postfix(fresh("postfix"), self.sink_port, settings)
+        self.port, self.pid = self.postfix.port, self.postfix.pid
 
     def prepare(self, count):
         if self.relays:
@@ -250,7 +199,7 @@ default_process_limit = 100
             self.sink.wait(300)
 
     def stop(self):
-        subprocess.run(["postfix", "-c", self.config, "stop"], check=True, capture_output=True)
+        self.postfix.stop()
         if self.sink and self.sink.poll() is None:
             self.sink.kill()
             self.sink.wait()
@@ -349,15 +298,15 @@ def main():
     gateway = os.path.abspath(options.gateway)
 
     sink = Sink("smtp-sink", "nothing")
-    postfix = Postfix("Postfix, delivery deferred", "synced", relays=False)
+    postfix = RealPostfix("Postfix, delivery deferred", "synced", relays=False)
     mailin = Mailin("mailin-embedded, a synced file each", "synced", programs["mailin"])
     accepting = Gateway("smtp2go-gateway, API out of reach", "synced", gateway, forwards=False)
-    relaying = Postfix("Postfix to smtp-sink", "synced", relays=True)
+    relaying = RealPostfix("Postfix to smtp-sink", "synced", relays=True)
     forwarding = Gateway("smtp2go-gateway to the API over HTTPS", "synced", gateway, forwards=True)
     WORK.mkdir(parents=True, exist_ok=True)
     for _ in range(options.rounds):
         for server in (sink, postfix, mailin, accepting, relaying, forwarding):
-            slow = isinstance(server, Postfix)
+            slow = isinstance(server, RealPostfix)
             server.measure(options.messages // 4 if slow else options.messages)
 
     cores = os.cpu_count()

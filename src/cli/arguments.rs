@@ -82,6 +82,9 @@ pub(super) struct SimulatorOptions {
     /// Private key of the certificate, PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(super) tls_key: Option<PathBuf>,
+    /// Keep what was delivered in this file, between runs
+    #[arg(long, value_name = "FILE")]
+    pub(super) state: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{Gateway, StartError};
 use crate::config::{Config, ConfigError, LogFormat, Settings, Sources};
 use crate::http::ServerCertificate;
-use crate::simulator::{SimulatedAccount, Simulator};
+use crate::simulator::{self, SimulatedAccount, Simulator};
 use crate::telemetry;
 
 use super::arguments::SimulatorOptions;
@@ -86,8 +86,11 @@ pub(super) async fn simulator(options: SimulatorOptions) -> Result<(), Failure> 
         cert_file,
         key_file,
     });
-    let started =
-        Simulator::start_with(options.bind, certificate.as_ref(), account, stop.clone()).await;
+    let more = simulator::SimulatorOptions {
+        certificate,
+        state: options.state,
+    };
+    let started = Simulator::start_with(options.bind, account, more, stop.clone()).await;
     let simulator = started.map_err(|error| Failure::of(&error))?;
     println!("api_url   {}", simulator.api_url());
     println!("api_key   {}", options.api_key);

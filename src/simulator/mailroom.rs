@@ -3,19 +3,21 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
+use super::ledger::Ledger;
+
 /// One mail as it would reach its recipients.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Delivery {
     /// The name the sender was told.
     pub email_id: String,
     /// When.
     pub at: Timestamp,
     /// `/email/mime` or `/email/send`.
-    pub endpoint: &'static str,
+    pub endpoint: String,
     /// The address of the From header.
     pub sender: String,
     /// Who got it, each once, in lower case.
@@ -35,11 +37,25 @@ pub(super) struct Mailroom {
     kept: VecDeque<Delivery>,
     octets: usize,
     count: u64,
+    ledger: Option<Ledger>,
 }
 
 impl Mailroom {
+    /// With the mails of the ledger, and every later one written to it.
+    pub(super) fn with_ledger(ledger: Ledger, deliveries: Vec<Delivery>) -> Self {
+        let mut room = Self::default();
+        for delivery in deliveries {
+            room.keep(delivery);
+        }
+        room.ledger = Some(ledger);
+        room
+    }
+
     /// Keeps a mail; returns how many there have been in all.
     pub(super) fn keep(&mut self, delivery: Delivery) -> u64 {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.note(&delivery);
+        }
         self.octets += delivery.size;
         self.kept.push_back(delivery);
         while (self.kept.len() > MAILS_MAX || self.octets > OCTETS_MAX)

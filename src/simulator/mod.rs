@@ -11,6 +11,7 @@ mod activity;
 mod answer;
 mod faults;
 mod keys;
+mod ledger;
 mod mailroom;
 mod send;
 
@@ -20,6 +21,7 @@ pub use mailroom::Delivery;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -33,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::{ServerCertificate, ServerError, serve_with_cuts};
 
+use ledger::Ledger;
 use mailroom::Mailroom;
 
 /// A running simulator.
@@ -41,6 +44,15 @@ pub struct Simulator {
     address: SocketAddr,
     encrypted: bool,
     world: Arc<World>,
+}
+
+/// What a simulator may be told.
+#[derive(Clone, Debug, Default)]
+pub struct SimulatorOptions {
+    /// Serve HTTPS.
+    pub certificate: Option<ServerCertificate>,
+    /// Keep what was delivered in this file, between runs.
+    pub state: Option<PathBuf>,
 }
 
 /// What all calls share.
@@ -81,22 +93,34 @@ impl Simulator {
         account: SimulatedAccount,
         stop: CancellationToken,
     ) -> Result<Self, ServerError> {
-        Self::start_with(address, None, account, stop).await
+        Self::start_with(address, account, SimulatorOptions::default(), stop).await
     }
 
-    /// The same, over HTTPS where there is a certificate.
+    /// The same, with more to say.
     ///
     /// # Errors
-    /// When the address can't be bound, or the certificate can't be used.
+    /// When the address can't be bound, or a file can't be used.
     pub async fn start_with(
         address: SocketAddr,
-        certificate: Option<&ServerCertificate>,
         account: SimulatedAccount,
+        options: SimulatorOptions,
         stop: CancellationToken,
     ) -> Result<Self, ServerError> {
+        let mailroom = match &options.state {
+            None => Mailroom::default(),
+            Some(path) => {
+                let (ledger, deliveries) =
+                    Ledger::open(path).map_err(|source| ServerError::File {
+                        path: path.clone(),
+                        source,
+                    })?;
+                Mailroom::with_ledger(ledger, deliveries)
+            }
+        };
+        let certificate = options.certificate.as_ref();
         let world = Arc::new(World {
             account: Mutex::new(account),
-            mailroom: Mutex::default(),
+            mailroom: Mutex::new(mailroom),
             delivered: watch::Sender::new(0),
             script: Mutex::default(),
             calls: Mutex::default(),

@@ -185,7 +185,7 @@ fn submit(world: &World, endpoint: &'static str, raw: Bytes) -> Response {
     let count = mailroom.keep(Delivery {
         email_id: email_id.clone(),
         at: Clock.wall(),
-        endpoint,
+        endpoint: endpoint.to_owned(),
         sender: sender.key(),
         recipients,
         rejected,

@@ -1,101 +1,17 @@
-#!/usr/bin/env python3
-"""Real clients against the real binary, each checked by what the simulated provider delivered.
+"""Mail clients: swaks, curl, smtplib, msmtp; and the commands that look after what they sent."""
 
-Usage: clients.py PATH-TO-BINARY. Needs swaks, curl, msmtp and nothing but this machine's loopback.
-Ends with "N passed, N failed" and exits 0 only when nothing failed.
-"""
-
-import email
-import email.policy
+import functools
 import hashlib
 import json
 import os
-import re
-import signal
 import smtplib
 import ssl
-import subprocess
-import sys
 import tempfile
-import time
-import traceback
-import urllib.request
 from email.message import EmailMessage
 
-BINARY = os.path.abspath(sys.argv[1])
-KEY = "api-CLIENTS0000000000000000000000000"
+from harness import KEY, PATIENCE, Process, Provider, run, simulator
+
 USER, PASSWORD = "scanner1", "a-secret-12"
-PATIENCE = 30
-
-
-class Process:
-    """A process of ours whose output is read until it says where it listens."""
-
-    def __init__(self, arguments, environment, pattern, count, stream):
-        self.process = subprocess.Popen(
-            [BINARY, *arguments],
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.found = []
-        lines = getattr(self.process, stream)
-        while len(self.found) < count:
-            line = lines.readline()
-            if not line:
-                raise RuntimeError(f"{arguments} stopped: {self.process.stderr.read()}")
-            self.found += re.findall(pattern, line)
-        # Keep the pipe empty, or the process would wait for us.
-        self.log = tempfile.TemporaryFile("w+")
-        self.pump = subprocess.Popen(["cat"], stdin=lines, stdout=self.log)
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(PATIENCE)
-        self.pump.wait(PATIENCE)
-        assert code == 0, f"exit code {code}"
-
-
-def get(url):
-    with urllib.request.urlopen(url, timeout=PATIENCE) as response:
-        return response.read()
-
-
-class Provider:
-    """The simulator's view: what was delivered to whom."""
-
-    def __init__(self, base):
-        self.base = base
-        self.seen = 0
-
-    def all(self):
-        return json.loads(get(f"{self.base}/_deliveries"))
-
-    def next(self, count=1):
-        """The next `count` deliveries, sorted by recipient, with their parsed messages."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            new = self.all()[self.seen :]
-            if len(new) >= count:
-                break
-            assert time.monotonic() < deadline, f"{len(new)} of {count} delivered"
-            time.sleep(0.02)
-        self.seen += len(new)
-        assert len(new) == count, [delivery["recipients"] for delivery in new]
-        for delivery in new:
-            raw = get(f"{self.base}/_deliveries/{delivery['email_id']}/raw")
-            delivery["raw"] = raw
-            delivery["message"] = email.message_from_bytes(raw, policy=email.policy.default)
-        return sorted(new, key=lambda delivery: delivery["recipients"])
-
-
-def run(*command, code=0, **options):
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, **options
-    )
-    assert done.returncode == code, f"{command} exited {done.returncode}:\n{done.stdout}"
-    return done.stdout
 
 
 def text_of(part):
@@ -243,10 +159,10 @@ def check_msmtp(world):
 def check_commands(world):
     admin = ["--admin", f"127.0.0.1:{world.admin}"]
     environment = {**os.environ, "SMTP2GO_API_KEY": KEY}
-    assert '"ready":true' in run(BINARY, "health", *admin, env=environment)
-    out = run(BINARY, "queue", "list", "--all", "--json", *admin, env=environment)
+    assert '"ready":true' in run(world.binary, "health", *admin, env=environment)
+    out = run(world.binary, "queue", "list", "--all", "--json", *admin, env=environment)
     newest = json.loads(out)[0]["id"]
-    out = run(BINARY, "trace", newest, *admin, env=environment)
+    out = run(world.binary, "trace", newest, *admin, env=environment)
     assert "accepted from 127.0.0.1" in out and "attempt 1 accepted" in out, out
     assert KEY not in out and PASSWORD not in out
 
@@ -256,15 +172,15 @@ def check_queue_control(world):
     environment = {**os.environ, "SMTP2GO_API_KEY": KEY}
     unknown = "0" * 32
     for order in ("retry", "hold", "release", "drop"):
-        out = run(BINARY, "queue", order, unknown, *admin, env=environment, code=1)
+        out = run(world.binary, "queue", order, unknown, *admin, env=environment, code=1)
         assert "error: the gateway answered 409" in out, out
-    out = run(BINARY, "queue", "export", unknown, *admin, env=environment, code=1)
+    out = run(world.binary, "queue", "export", unknown, *admin, env=environment, code=1)
     assert "no content of message" in out, out
 
 
 def check_demo_once(world):
     out = run(
-        BINARY, "demo", "--once", "--smtp", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+        world.binary, "demo", "--once", "--smtp", "127.0.0.1:0", "--admin", "127.0.0.1:0",
         "--api", "127.0.0.1:0",
     )  # fmt: skip
     assert "attempt 1 accepted" in out and "office@example.org" in out, out
@@ -272,7 +188,7 @@ def check_demo_once(world):
 
 def check_demo_with_swaks(world):
     demo = Process(
-        ["demo", "--smtp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--api", "127.0.0.1:0"],
+        [world.binary, "demo", "--smtp", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--api", "127.0.0.1:0"],
         {}, r"(?:smtp +127.0.0.1:|api +http://127.0.0.1:)(\d+)", 2, "stdout",
     )  # fmt: skip
     smtp, api = demo.found
@@ -289,12 +205,11 @@ def check_demo_with_swaks(world):
 
 
 class World:
-    def __init__(self, data):
-        self.data = data
-        self.simulator = Process(
-            ["simulator", "--bind", "127.0.0.1:0", "--api-key", KEY],
-            {}, r"api_url +(http://[^ ]+)/v3", 1, "stdout",
-        )  # fmt: skip
+    def __init__(self, binary):
+        self.binary = binary
+        self.directory = tempfile.TemporaryDirectory()
+        data = self.data = self.directory.name
+        self.simulator = simulator(binary)
         base = self.simulator.found[0]
         self.provider = Provider(base)
         settings = f"""
@@ -324,7 +239,7 @@ class World:
         with open(file, "w") as out:
             out.write(settings)
         self.gateway = Process(
-            ["run", "--config", file], {},
+            [binary, "run", "--config", file], {},
             r'(?:"listener":"(\w+)".*)?"(?:address|admin)":"127.0.0.1:(\d+)"', 4, "stderr",
         )  # fmt: skip
         found = dict(self.gateway.found)
@@ -333,29 +248,16 @@ class World:
 
     def stop(self):
         self.gateway.stop()
-        self.gateway.log.seek(0)
-        log = self.gateway.log.read()
+        log = self.gateway.read_log()
         assert KEY not in log and PASSWORD not in log, "a secret in the log"
         self.simulator.stop()
+        self.directory.cleanup()
 
 
-def main():
-    passed = failed = 0
-    with tempfile.TemporaryDirectory() as data:
-        world = World(data)
-        checks = [value for name, value in globals().items() if name.startswith("check_")]
-        for check in [*checks, World.stop]:
-            name = check.__name__.removeprefix("check_")
-            try:
-                check(world)
-                passed += 1
-                print(f"ok    {name}", flush=True)
-            except Exception:
-                failed += 1
-                print(f"FAIL  {name}\n{traceback.format_exc()}", flush=True)
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
-
-
-if __name__ == "__main__":
-    main()
+def checks(binary):
+    """All of them share one gateway, which the last one stops."""
+    world = functools.cache(lambda: World(binary))
+    for name, check in list(globals().items()):
+        if name.startswith("check_"):
+            yield name.removeprefix("check_"), lambda check=check: check(world())
+    yield "no_secret_in_the_log", lambda: world().stop()

@@ -7,11 +7,16 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use smtp2go_gateway::app::Gateway;
+use smtp2go_gateway::http::ServerCertificate;
 use smtp2go_gateway::mail::SpoolId;
+use smtp2go_gateway::simulator::{
+    CutWhen, Fault, ScriptedFault, SimulatedAccount, Simulator, SimulatorOptions,
+};
 use smtp2go_gateway::spool::State;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::client::Client;
 use crate::support::eventually;
@@ -84,6 +89,77 @@ async fn the_api_is_called_over_https_with_a_custom_authority_and_not_without() 
         gateway.stop().await;
     }
     assert_eq!(site.simulator.deliveries().len(), 1);
+}
+
+#[tokio::test]
+async fn over_http2_a_mail_arrives_whole_and_a_lost_answer_is_looked_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let cert_file = directory.path().join("cert.pem");
+    let key_file = directory.path().join("key.pem");
+    std::fs::write(&cert_file, made.cert.pem()).unwrap();
+    std::fs::write(&key_file, made.signing_key.serialize_pem()).unwrap();
+    let options = SimulatorOptions {
+        certificate: Some(ServerCertificate {
+            cert_file: cert_file.clone(),
+            key_file,
+        }),
+        state: Some(directory.path().join("state")),
+    };
+    let any = "127.0.0.1:0".parse().unwrap();
+    let account = SimulatedAccount::sample(KEY);
+    let stop = CancellationToken::new();
+    let simulator = Simulator::start_with(any, account.clone(), options.clone(), stop)
+        .await
+        .unwrap();
+    simulator.script([ScriptedFault {
+        endpoint: Some("/email/mime".to_owned()),
+        times: 1,
+        fault: Fault::Cut {
+            when: CutWhen::AfterAccepting,
+        },
+    }]);
+    let url = format!("https://localhost:{}/v3", simulator.address().port());
+    let settings = format!("[forward]\nca_file = {cert_file:?}");
+    let gateway = Gateway::start(&config(directory.path(), &url, &settings))
+        .await
+        .unwrap();
+    let mut client = Client::connect(gateway.smtp()["lan"][0]).await;
+    client.say("EHLO test").await.expect("250");
+    let long = format!("{MESSAGE}{}", "0123456789\r\n".repeat(300_000));
+    for message in [MESSAGE, &long] {
+        client
+            .send("a@example.com", &["b@example.org"], message)
+            .await;
+        let waited = std::time::Duration::from_secs(30);
+        let count = simulator.deliveries().len() as u64 + 1;
+        let done = tokio::time::timeout(waited, simulator.delivered(count));
+        done.await.expect("delivered within 30 s");
+    }
+    eventually("both to be settled", async || {
+        let open = gateway.spool().list(false, None, 10).await.unwrap();
+        open.is_empty().then_some(())
+    })
+    .await;
+    gateway.stop().await;
+    let deliveries = simulator.deliveries();
+    assert_eq!(deliveries.len(), 2, "the first one was found, not repeated");
+    assert!(
+        deliveries[1]
+            .raw
+            .ends_with(&long.as_bytes()[MESSAGE.len()..])
+    );
+
+    // What it answered for is known to the next run.
+    let stop = CancellationToken::new();
+    let again = Simulator::start_with(any, account, options, stop)
+        .await
+        .unwrap();
+    let raws = |simulator: &Simulator| -> Vec<bytes::Bytes> {
+        let deliveries = simulator.deliveries().into_iter();
+        deliveries.map(|delivery| delivery.raw).collect()
+    };
+    assert!(raws(&again) == raws(&simulator));
 }
 
 /// In front of a server: passes requests on, and loses the answer to the first one.
