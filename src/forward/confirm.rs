@@ -4,7 +4,7 @@
 //! may have several dispatches, and all carry the same id.
 
 use crate::mail::{Mailbox, SpoolId};
-use crate::provider::ActivityEvent;
+use crate::provider::groups::activity::ActivityEvent;
 
 /// The header that names our messages.
 pub(super) const GATEWAY_ID: &str = "X-Gateway-Id";
@@ -22,7 +22,7 @@ pub fn recognise(events: &[ActivityEvent], id: SpoolId, recipients: &[Mailbox]) 
     events
         .iter()
         .find(|event| event.has_header(GATEWAY_ID, &id) && reaches_one(event))
-        .map(|event| event.email_id.clone())
+        .map(|event| event.email_id.clone().unwrap_or_default())
 }
 
 #[cfg(test)]

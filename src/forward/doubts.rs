@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::Diagnostic;
-use crate::provider::{ActivityRequest, ActivitySearch, ApiError};
+use crate::provider::ApiError;
+use crate::provider::groups::activity::SearchActivity;
 use crate::spool::{Finding, LeaseRequest, Leased, Work};
 
 use super::attempt::{attempt, hold};
@@ -116,19 +117,19 @@ async fn repeat(shared: &Shared, doubt: Leased) {
 /// The provider's name for the mail, if it knows it.
 async fn look_up(shared: &Shared, doubt: &Leased) -> Result<Option<String>, ApiError> {
     let recipients = &doubt.dispatch.recipients;
-    let mut request = ActivityRequest {
+    let mut request = SearchActivity {
         // Clocks differ, and nothing of ours is older than its acceptance.
-        start_date: doubt.received_at.before(SLACK).to_string(),
-        end_date: shared.clock.wall().after(SLACK).to_string(),
-        search_sender: None,
+        start_date: Some(doubt.received_at.before(SLACK).to_string()),
+        end_date: Some(shared.clock.wall().after(SLACK).to_string()),
         search_recipient: recipients.first().map(ToString::to_string),
-        limit: 1000,
-        custom_headers: vec![GATEWAY_ID.to_owned()],
-        continue_token: None,
+        limit: Some(1000),
+        custom_headers: Some(vec![GATEWAY_ID.to_owned()]),
+        ..SearchActivity::default()
     };
     for _ in 0..PAGES_MAX {
-        let answer = shared.provider.call::<ActivitySearch>(&request).await?;
-        let found = recognise(&answer.events, doubt.id.spool_id, recipients);
+        let answer = shared.provider.call(&request).await?;
+        let events = answer.events.unwrap_or_default();
+        let found = recognise(&events, doubt.id.spool_id, recipients);
         request.continue_token = answer.continue_token.filter(|token| !token.is_empty());
         if found.is_some() || request.continue_token.is_none() {
             return Ok(found);

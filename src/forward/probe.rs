@@ -2,9 +2,9 @@
 
 use crate::journal::Chain;
 use crate::mail::Diagnostic;
-use crate::provider::{
-    ApiError, ApiKeyPermissions, Disposition, EmailMime, Empty, Endpoint as _, Provider,
-};
+use crate::provider::groups::api_keys::ViewPermissions;
+use crate::provider::groups::email::SendMimeEmail;
+use crate::provider::{ApiError, Disposition, Endpoint as _, Provider};
 
 use super::classify::AccountEffect;
 
@@ -19,8 +19,8 @@ pub(super) enum Probed {
 
 /// Asks what the key may do.
 pub(super) async fn probe(provider: &Provider) -> Probed {
-    let error = match provider.call::<ApiKeyPermissions>(&Empty {}).await {
-        Ok(permissions) if permissions.cover(EmailMime::PATH) => return Probed::Works,
+    let error = match provider.call(&ViewPermissions {}).await {
+        Ok(permissions) if permissions.cover(SendMimeEmail::PATH) => return Probed::Works,
         Ok(_) => {
             let why = "the key has no permission for /email/mime";
             return Probed::Refused(AccountEffect::Halt, Diagnostic::new(why));

@@ -8,7 +8,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Body, Client, Response};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -17,20 +16,10 @@ use tokio::time::sleep;
 use crate::clock::Timestamp;
 use crate::config::Secret;
 
-use super::email::{EmailMime, SendResult};
+use super::email::SendResult;
 use super::error::{ApiError, Refusal};
-
-/// One operation of the API.
-pub trait Endpoint {
-    /// Behind the base address, such as `/email/send`.
-    const PATH: &'static str;
-    /// Whether a call may be repeated when its answer was lost.
-    const REPEATABLE: bool;
-    /// The body.
-    type Request: Serialize;
-    /// The `data` of a successful answer.
-    type Response: DeserializeOwned;
-}
+use super::groups::email::SendMimeEmail;
+use super::operation::{Effect, Endpoint, Method, Operation};
 
 /// Where and as whom to call.
 #[derive(Clone, Debug)]
@@ -102,20 +91,61 @@ impl Provider {
         differs
     }
 
-    /// Calls an endpoint.
+    /// Performs an operation; the type of the request says which.
     ///
     /// # Errors
     /// See [`ApiError`].
-    pub async fn call<E: Endpoint>(&self, request: &E::Request) -> Result<E::Response, ApiError> {
+    pub async fn call<E: Endpoint>(&self, request: &E) -> Result<E::Response, ApiError> {
         let body =
             serde_json::to_vec(request).map_err(|error| ApiError::Unreachable(Box::new(error)))?;
-        let octets = body.len() as u64;
-        // Whether the body left can't be seen here; only what may be repeated is called lightly.
-        let complete = !E::REPEATABLE;
-        let (_, body) = self
-            .post(E::PATH, Body::from(body), octets, async { complete })
+        let body = self
+            .exchange(E::METHOD, E::PATH, body, E::REPEATABLE)
             .await?;
         read_data::<E::Response>(&body).map(|(data, _)| data)
+    }
+
+    /// Performs an operation by its description; returns the answer's `data`, and the request id.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn perform(
+        &self,
+        operation: &Operation,
+        request: &Value,
+    ) -> Result<(Value, String), ApiError> {
+        let body =
+            serde_json::to_vec(request).map_err(|error| ApiError::Unreachable(Box::new(error)))?;
+        let repeatable = operation.effect == Effect::Read;
+        let body = self
+            .exchange(operation.method, operation.path, body, repeatable)
+            .await?;
+        if body.is_empty() {
+            // Some calls answer nothing at all (NOTES section 16).
+            return Ok((Value::Null, String::new()));
+        }
+        read_data::<Value>(&body)
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        repeatable: bool,
+    ) -> Result<Vec<u8>, ApiError> {
+        let octets = body.len() as u64;
+        // Whether the body left can't be seen here; only what may be repeated is called lightly.
+        let complete = !repeatable;
+        let (_, body) = self
+            .send(
+                method,
+                path,
+                Body::from(body),
+                octets,
+                async move { complete },
+            )
+            .await?;
+        Ok(body)
     }
 
     /// Streams a message to `/email/mime`.
@@ -135,7 +165,9 @@ impl Provider {
             let done = complete.wait_for(|complete| *complete).await;
             done.is_ok()
         };
-        let sent = self.post(EmailMime::PATH, body, octets, finished).await;
+        let sent = self
+            .send(Method::Post, SendMimeEmail::PATH, body, octets, finished)
+            .await;
         let (_, body) = match sent {
             Err(ApiError::AnswerLost(source)) if unreadable.load(Ordering::Acquire) => {
                 return Err(ApiError::Unreadable(source));
@@ -150,10 +182,11 @@ impl Provider {
         Ok(result)
     }
 
-    /// Posts and reads a bounded answer. `complete` ends when the body has left; its value says
-    /// whether it has.
-    async fn post(
+    /// Sends a request and reads a bounded answer. `complete` ends when the body has left; its value
+    /// says whether it has.
+    async fn send(
         &self,
+        method: Method,
         path: &str,
         body: Body,
         octets: u64,
@@ -164,13 +197,18 @@ impl Provider {
         let mut key = HeaderValue::from_str(secret.expose())
             .map_err(|error| ApiError::Unreachable(Box::new(error)))?;
         key.set_sensitive(true);
-        let request = self
-            .client
-            .post(url)
-            .header("X-Smtp2go-Api-Key", key)
-            .header(CONTENT_TYPE, "application/json")
-            .header(CONTENT_LENGTH, octets)
-            .body(body);
+        let request = match method {
+            Method::Get => self.client.get(url),
+            Method::Post => self.client.post(url),
+            Method::Patch => self.client.patch(url),
+        };
+        let mut request = request.header("X-Smtp2go-Api-Key", key);
+        if method != Method::Get {
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .header(CONTENT_LENGTH, octets)
+                .body(body);
+        }
         let exchange = async {
             let response = request.send().await.map_err(Self::lost)?;
             Self::read(response).await

@@ -1,4 +1,4 @@
-//! Sending: `/email/mime` and `/email/send`.
+//! What became of a mail that was sent: the answer of `/email/mime` and `/email/send`.
 //!
 //! A refused mail is HTTP 200 with `failed: 1` and the words of an internal SMTP reply inside
 //! `failures` (NOTES section 3).
@@ -6,76 +6,29 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::client::Endpoint;
-
-/// A ready made MIME message. The request is streamed by the forwarder and never built in memory,
-/// so only path and answer are typed here.
-///
-/// Source: openapi `sendMimeEmail`; confidence: vendor documentation.
-#[derive(Debug)]
-pub struct EmailMime;
-
-impl Endpoint for EmailMime {
-    const PATH: &'static str = "/email/mime";
-    const REPEATABLE: bool = false;
-    type Request = ();
-    type Response = SendResult;
-}
-
-/// A mail from its parts.
-///
-/// Source: openapi `sendEmail`; confidence: vendor documentation.
-#[derive(Debug)]
-pub struct EmailSend;
-
-impl Endpoint for EmailSend {
-    const PATH: &'static str = "/email/send";
-    const REPEATABLE: bool = false;
-    type Request = SendRequest;
-    type Response = SendResult;
-}
-
-/// What `/email/send` takes of what we use. Lists hold at most 100 addresses each.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct SendRequest {
-    /// `Name <address>`; its domain or address must be verified.
-    pub sender: String,
-    /// At least one.
-    pub to: Vec<String>,
-    /// May be empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub cc: Vec<String>,
-    /// May be empty.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub bcc: Vec<String>,
-    /// Required without a template.
-    pub subject: String,
-    /// Plain text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub text_body: Option<String>,
-    /// HTML.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub html_body: Option<String>,
-    /// Whether later refusals show only as events. The vendor means to change the default, so it is
-    /// always said.
-    pub fastaccept: bool,
-}
-
 /// The answer to either. Counts are of mails, not of recipients. Members are read whatever their type:
 /// how `failures` looks is not published, and a mail that was accepted must not be sent again because
 /// of it.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(from = "Value")]
 pub struct SendResult {
     /// Missing in one published example, empty when the mail was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub email_id: Option<String>,
     /// Mails accepted; missing with `fastaccept`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub succeeded: Option<u64>,
     /// Mails refused; missing with `fastaccept`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<u64>,
     /// One text per refused mail.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
+    /// Names a mail that leaves later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule_id: Option<String>,
     /// The call's name at the provider; filled in from the envelope of the answer.
+    #[serde(skip)]
     pub request_id: String,
 }
 
@@ -89,6 +42,7 @@ impl From<Value> for SendResult {
                 Value::Array(items) => items.iter().filter_map(text).collect(),
                 one => text(one).into_iter().collect(),
             },
+            schedule_id: text(&data["schedule_id"]),
             request_id: String::new(),
         }
     }

@@ -1,31 +1,12 @@
-//! API keys: what the calling key may do.
+//! What an API key may do.
 
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::client::Endpoint;
-
-/// The paths that the calling key may use; open to every key, and free of side effects, so that it also
-/// tells whether the key works at all.
-///
-/// Source: openapi `viewPermissions`; confidence: vendor documentation.
-#[derive(Debug)]
-pub struct ApiKeyPermissions;
-
-impl Endpoint for ApiKeyPermissions {
-    const PATH: &'static str = "/api_keys/permissions";
-    const REPEATABLE: bool = true;
-    type Request = Empty;
-    type Response = Permissions;
-}
-
-/// A request that says nothing.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Empty {}
-
 /// Paths, with `*` at the end of some.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(transparent)]
 pub struct Permissions(Vec<String>);
 
 impl Permissions {

@@ -1,16 +1,32 @@
-//! The provider's HTTP API, typed: an endpoint is a type, and there is one way to call it.
+//! The provider's HTTP API, typed: an operation is a type, and there is one way to call it.
+//!
+//! ```no_run
+//! use smtp2go_gateway::provider::groups::users::ViewSmtpUsers;
+//! use smtp2go_gateway::provider::{ApiError, Provider};
+//!
+//! async fn blocked(provider: &Provider) -> Result<Vec<String>, ApiError> {
+//!     let users = provider.call(&ViewSmtpUsers::default()).await?;
+//!     let users = users.results.unwrap_or_default().into_iter();
+//!     let blocked = users.filter(|user| user.status.as_deref() == Some("blocked"));
+//!     Ok(blocked.filter_map(|user| user.username).collect())
+//! }
+//! ```
 //!
 //! What an error means for the caller is [`ApiError::disposition`]'s business alone; nobody else
 //! looks at statuses or texts. The key never shows in an error.
 
-mod activity;
 mod client;
 mod email;
 mod error;
+pub mod groups;
 mod keys;
+mod loose;
+mod operation;
 
-pub use activity::{ActivityAnswer, ActivityEvent, ActivityRequest, ActivitySearch};
-pub use client::{Account, Deadlines, Endpoint, Provider, Upload};
-pub use email::{EmailMime, EmailSend, SendRequest, SendResult};
+pub use client::{Account, Deadlines, Provider, Upload};
+pub use email::SendResult;
 pub use error::{ApiError, Disposition, Refusal};
-pub use keys::{ApiKeyPermissions, Empty, Permissions};
+pub use groups::operations;
+pub use keys::Permissions;
+pub use loose::{Concealed, List, Loose};
+pub use operation::{Confidence, Effect, Endpoint, Field, Kind, Member, Method, Operation};

@@ -6,6 +6,7 @@ mod support;
 
 mod abuse;
 mod architecture;
+mod catalogue;
 mod classify;
 mod configuration;
 mod delivery;

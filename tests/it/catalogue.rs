@@ -1,0 +1,160 @@
+//! The catalogue of operations against the description of the API (`tests/fixtures/api/openapi.json`): nothing is
+//! missing, nothing is made up, and every published example is read without loss.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+use smtp2go_gateway::provider::{Effect, Operation, operations};
+
+fn description() -> Value {
+    serde_json::from_str(include_str!("../fixtures/api/openapi.json")).unwrap()
+}
+
+/// Follows `$ref`.
+fn resolved<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema["$ref"].as_str() {
+        Some(path) => root.pointer(path.trim_start_matches('#')).expect(path),
+        None => schema,
+    }
+}
+
+/// Every described operation: method, path and what is said of it.
+fn described(root: &Value) -> Vec<(String, String, &Value)> {
+    let mut all = Vec::new();
+    for (path, item) in root["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            if ["post", "patch", "get"].contains(&method.as_str()) {
+                all.push((method.to_uppercase(), path.clone(), operation));
+            }
+        }
+    }
+    all
+}
+
+fn find(method: &str, path: &str) -> Option<&'static Operation> {
+    operations()
+        .iter()
+        .find(|operation| operation.method.word() == method && operation.path == path)
+}
+
+#[test]
+fn every_described_operation_has_a_type_and_every_type_is_described() {
+    let root = description();
+    let described: BTreeSet<(String, String)> = described(&root)
+        .into_iter()
+        .map(|(method, path, _)| (method, path))
+        .collect();
+    let typed: BTreeSet<(String, String)> = operations()
+        .iter()
+        .map(|operation| {
+            (
+                operation.method.word().to_owned(),
+                operation.path.to_owned(),
+            )
+        })
+        .collect();
+    let missing: Vec<_> = described.difference(&typed).collect();
+    assert!(missing.is_empty(), "without a type: {missing:?}");
+    let made_up: Vec<_> = typed.difference(&described).collect();
+    assert!(made_up.is_empty(), "not described: {made_up:?}");
+    let names: BTreeSet<_> = operations()
+        .iter()
+        .map(|operation| (operation.group, operation.verb))
+        .collect();
+    assert_eq!(names.len(), operations().len(), "two commands of one name");
+}
+
+#[test]
+fn every_member_of_every_request_is_there_and_required_where_it_must_be() {
+    let root = description();
+    for (method, path, about) in described(&root) {
+        let operation = find(&method, &path).unwrap();
+        let schema = &about["requestBody"]["content"]["application/json"]["schema"];
+        let schema = resolved(&root, schema);
+        let parts = match schema["allOf"].as_array() {
+            Some(parts) => parts.iter().map(|part| resolved(&root, part)).collect(),
+            None => vec![schema],
+        };
+        let mut members = Map::new();
+        let mut required = BTreeSet::new();
+        for part in parts {
+            members.extend(part["properties"].as_object().cloned().unwrap_or_default());
+            let names = part["required"].as_array().into_iter().flatten();
+            required.extend(names.filter_map(Value::as_str).map(str::to_owned));
+        }
+        members.remove("api_key");
+        let described: BTreeSet<&str> = members.keys().map(String::as_str).collect();
+        let typed: BTreeSet<&str> = operation.fields.iter().map(|field| field.name).collect();
+        assert_eq!(typed, described, "{method} {path}");
+        let needed: BTreeSet<String> = operation
+            .fields
+            .iter()
+            .filter(|field| field.required)
+            .map(|field| field.name.to_owned())
+            .collect();
+        assert_eq!(needed, required, "{method} {path}");
+    }
+}
+
+#[test]
+fn every_published_answer_is_read_and_written_without_loss() {
+    let root = description();
+    let mut examples = 0;
+    for (method, path, about) in described(&root) {
+        let operation = find(&method, &path).unwrap();
+        let answer = &about["responses"]["200"]["content"]["application/json"]["examples"];
+        for (name, example) in answer.as_object().into_iter().flatten() {
+            let data = &example["value"]["data"];
+            if data.is_null() {
+                continue;
+            }
+            examples += 1;
+            let again = (operation.reread)(data.clone()).expect(&path);
+            assert_eq!(
+                normal(again),
+                normal(data.clone()),
+                "{method} {path} {name}"
+            );
+        }
+    }
+    assert!(examples >= 60, "only {examples} examples");
+}
+
+/// Without what means nothing, and with one spelling where there are two.
+fn normal(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .into_iter()
+            .filter(|(name, value)| {
+                // An empty text or list of these two says nothing (NOTES section 15).
+                let empty = *value == json!("") || *value == json!([]);
+                let may_be_empty = ["email_id", "failures"].contains(&name.as_str());
+                !(value.is_null() || empty && may_be_empty)
+            })
+            .map(|(name, value)| {
+                let name = match name.as_str() {
+                    "custom_rate_limit" => "custom_ratelimit".to_owned(),
+                    "ip_addres" => "ip_address".to_owned(),
+                    _ => name,
+                };
+                (name, normal(value))
+            })
+            .collect(),
+        Value::Array(items) => items.into_iter().map(normal).collect(),
+        other => other,
+    }
+}
+
+#[test]
+fn what_takes_away_is_asked_about_and_only_reading_is_repeated() {
+    for operation in operations() {
+        let last = operation.path.rsplit('/').next().unwrap();
+        if ["remove", "delete", "close", "update"].contains(&last) {
+            assert_eq!(operation.effect, Effect::Destroy, "{}", operation.path);
+        }
+        if operation.effect == Effect::Read {
+            let changing = ["send", "mime", "batch", "add", "edit", "remove"];
+            assert!(!changing.contains(&last), "{}", operation.path);
+        }
+    }
+}
