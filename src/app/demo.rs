@@ -72,9 +72,7 @@ impl Demo {
         let mut account = SimulatedAccount::sample(API_KEY);
         // Clients that are not told a sender use the machine's own name.
         if let Ok(name) = std::fs::read_to_string("/proc/sys/kernel/hostname") {
-            account
-                .verified_domains
-                .push(name.trim().to_ascii_lowercase());
+            account.verify_domain(&name.trim().to_ascii_lowercase());
         }
         let simulator = Simulator::start(settings.api, account, stop_simulator.clone()).await?;
         let flag = |key: &str, value: String| (key.to_owned(), value);

@@ -135,13 +135,14 @@ pub(super) async fn inject(
         }
         Fault::Refuse { text } => {
             drain(request).await;
-            super::send::failed(&text)
+            super::answer::data(super::send::failed(&text))
         }
     }
 }
 
 fn take(world: &World, path: &str) -> Option<Fault> {
-    let endpoint = path.strip_prefix("/v3").unwrap_or(path);
+    let path = path.replace("//", "/");
+    let endpoint = path.strip_prefix("/v3").unwrap_or(&path);
     *world.calls().entry(endpoint.to_owned()).or_default() += 1;
     let mut script = world.script();
     let index = script.iter().position(|line| {

@@ -1,4 +1,5 @@
-//! What was delivered, on disk: one JSON line a mail, written before the caller is answered.
+//! What was delivered and what the account holds, on disk: one JSON line a mail or a change, written before
+//! the caller is answered.
 //!
 //! A simulator that is killed and started again on the same file still knows every mail that it answered
 //! for. A last line that was cut off by the kill is cut away: nobody was answered for it.
@@ -12,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::account::SimulatedAccount;
 use super::mailroom::Delivery;
 
 /// An open ledger.
@@ -19,46 +21,72 @@ use super::mailroom::Delivery;
 pub(super) struct Ledger(File);
 
 #[derive(Deserialize, Serialize)]
-struct Line {
-    #[serde(flatten)]
-    delivery: Delivery,
-    mime: String,
+#[serde(untagged)]
+enum Line {
+    Account {
+        account: Box<SimulatedAccount>,
+    },
+    Mail {
+        #[serde(flatten)]
+        delivery: Box<Delivery>,
+        mime: String,
+    },
+}
+
+/// What a ledger holds.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub(super) deliveries: Vec<Delivery>,
+    /// As it was last changed.
+    pub(super) account: Option<SimulatedAccount>,
 }
 
 impl Ledger {
-    /// Opens or creates the file; returns the deliveries in it.
-    pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<Delivery>)> {
+    /// Opens or creates the file; returns what is in it.
+    pub(super) fn open(path: &Path) -> io::Result<(Self, Contents)> {
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
             .open(path)?;
-        let mut deliveries = Vec::new();
+        let mut contents = Contents::default();
         let mut whole = 0;
         let mut lines = BufReader::new(&file);
         let mut text = Vec::new();
         loop {
             text.clear();
             let length = lines.read_until(b'\n', &mut text)?;
-            let Some(delivery) = text.strip_suffix(b"\n").and_then(read) else {
+            let Some(line) = text.strip_suffix(b"\n").and_then(read) else {
                 break;
             };
             whole += length as u64;
-            deliveries.push(delivery);
+            match line {
+                Read::Mail(delivery) => contents.deliveries.push(*delivery),
+                Read::Account(account) => contents.account = Some(*account),
+            }
         }
         file.set_len(whole)?;
         file.seek(SeekFrom::End(0))?;
-        Ok((Self(file), deliveries))
+        Ok((Self(file), contents))
     }
 
     /// Adds a mail. A full disk costs the ledger's completeness, not the answer.
     pub(super) fn note(&mut self, delivery: &Delivery) {
-        let line = Line {
-            delivery: delivery.clone(),
+        self.write(&Line::Mail {
+            delivery: Box::new(delivery.clone()),
             mime: STANDARD.encode(&delivery.raw),
-        };
-        let written = serde_json::to_string(&line)
+        });
+    }
+
+    /// Adds the account as it is now.
+    pub(super) fn note_account(&mut self, account: &SimulatedAccount) {
+        let account = Box::new(account.clone());
+        self.write(&Line::Account { account });
+    }
+
+    fn write(&mut self, line: &Line) {
+        let written = serde_json::to_string(line)
             .map_err(io::Error::from)
             .and_then(|line| self.0.write_all(format!("{line}\n").as_bytes()));
         if let Err(error) = written {
@@ -67,11 +95,17 @@ impl Ledger {
     }
 }
 
-fn read(line: &[u8]) -> Option<Delivery> {
-    let line: Line = serde_json::from_slice(line).ok()?;
-    let raw = STANDARD.decode(line.mime).ok()?;
-    Some(Delivery {
-        raw: Bytes::from(raw),
-        ..line.delivery
-    })
+enum Read {
+    Mail(Box<Delivery>),
+    Account(Box<SimulatedAccount>),
+}
+
+fn read(line: &[u8]) -> Option<Read> {
+    match serde_json::from_slice(line).ok()? {
+        Line::Account { account } => Some(Read::Account(account)),
+        Line::Mail { delivery, mime } => {
+            let raw = Bytes::from(STANDARD.decode(mime).ok()?);
+            Some(Read::Mail(Box::new(Delivery { raw, ..*delivery })))
+        }
+    }
 }

@@ -18,6 +18,9 @@ pub struct Delivery {
     pub at: Timestamp,
     /// `/email/mime` or `/email/send`.
     pub endpoint: String,
+    /// Whose key it came with: the part of a key that names it.
+    #[serde(default)]
+    pub username: String,
     /// The address of the From header.
     pub sender: String,
     /// Who got it, each once, in lower case.
@@ -41,6 +44,11 @@ pub(super) struct Mailroom {
 }
 
 impl Mailroom {
+    /// The ledger, where there is one.
+    pub(super) fn ledger(&mut self) -> Option<&mut Ledger> {
+        self.ledger.as_mut()
+    }
+
     /// With the mails of the ledger, and every later one written to it.
     pub(super) fn with_ledger(ledger: Ledger, deliveries: Vec<Delivery>) -> Self {
         let mut room = Self::default();

@@ -1,146 +1,362 @@
-//! `/email/mime` and `/email/send`.
+//! `/email/*`: mail is accepted or refused as the provider's internal SMTP submission would, now or at its time.
 
-use std::sync::Arc;
-
-use axum::body::{Body, to_bytes};
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::clock::Clock;
+use crate::clock::Timestamp;
 use crate::mail::Mailbox;
 use crate::message::{HeadCollector, HeaderView, read_addresses};
 
 use super::World;
-use super::answer;
+use super::account::{Objection, object};
+use super::desks::{Call, Refusal, unknown};
 use super::mailroom::Delivery;
 
-/// A ready made message.
-pub(super) async fn mime(
-    State(world): State<Arc<World>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let request = match admit(&world, &headers, body).await {
-        Ok(request) => request,
-        Err(refusal) => return refusal,
-    };
-    let encoded = request["mime_email"].as_str().unwrap_or_default();
-    if encoded.is_empty() {
-        return answer::invalid("mime_email", "The field 'mime_email' is required");
-    }
-    match STANDARD.decode(encoded) {
-        Ok(raw) => submit(&world, "/email/mime", Bytes::from(raw)),
-        Err(error) => answer::invalid("mime_email", &format!("not base64: {error}")),
+/// Answers a call of this group.
+pub(super) fn serve(world: &World, call: &Call) -> Result<Value, Refusal> {
+    match call.operation.path {
+        "/email/mime" => {
+            let raw = STANDARD
+                .decode(call.text("mime_email"))
+                .map_err(|error| Refusal::Member("mime_email", format!("not base64: {error}")))?;
+            take(world, call, &call.request, Bytes::from(raw))
+        }
+        "/email/send" => {
+            let raw = compose(world, &call.request)?;
+            take(world, call, &call.request, raw)
+        }
+        "/email/batch" => {
+            let mails = call.request.get("emails").and_then(Value::as_array);
+            let mails: Vec<Map<String, Value>> =
+                mails.into_iter().flatten().cloned().map(object).collect();
+            if mails.len() > BATCH_MAX {
+                return Err(Refusal::Member("emails", format!("at most {BATCH_MAX}")));
+            }
+            let mut answers = Vec::new();
+            for mail in &mails {
+                let raw = compose(world, mail)?;
+                let answer = take(world, call, mail, raw)?;
+                answers.push(match answer.get("schedule_id") {
+                    Some(id) => json!({ "schedule_id": id }),
+                    None => json!({ "email_id": answer["email_id"] }),
+                });
+            }
+            Ok(Value::Array(answers))
+        }
+        "/email/scheduled/search" => Ok(scheduled(world, call)),
+        "/email/scheduled/remove" => {
+            let id = call.text("schedule_id");
+            match world.account().books.scheduled.remove(id) {
+                Some(_) => Ok(json!({ "schedule_id": id })),
+                None => Err(unknown("scheduled mail", id)),
+            }
+        }
+        _ => Ok(search(world, call)),
     }
 }
 
-/// A mail from its parts: put together just far enough to be delivered.
-pub(super) async fn send(
-    State(world): State<Arc<World>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let request = match admit(&world, &headers, body).await {
-        Ok(request) => request,
-        Err(refusal) => return refusal,
+/// Sends what is due; called when the clock says so.
+pub(super) fn send_due(world: &World, now: Timestamp) {
+    let due: Vec<Map<String, Value>> = {
+        let books = &mut world.account().books;
+        let records = books.scheduled.records();
+        let due: Vec<_> = records
+            .filter(|record| record["due_ms"].as_i64().is_some_and(|due| due <= now.0))
+            .cloned()
+            .collect();
+        for record in &due {
+            books
+                .scheduled
+                .remove(record["schedule_id"].as_str().unwrap_or_default());
+        }
+        due
     };
-    let list = |field: &str| -> Vec<&str> {
-        let items = request[field].as_array();
-        items
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect()
+    for record in due {
+        let raw = STANDARD.decode(record["mime"].as_str().unwrap_or_default());
+        let username = record["username"].as_str().unwrap_or_default();
+        let sandboxed = record["sandbox"] == true;
+        if let Ok(raw) = raw {
+            let endpoint = "/email/send";
+            drop(submit(
+                world,
+                endpoint,
+                username,
+                sandboxed,
+                Bytes::from(raw),
+            ));
+        }
+    }
+}
+
+/// Now, or at its time.
+fn take(
+    world: &World,
+    call: &Call,
+    request: &Map<String, Value>,
+    raw: Bytes,
+) -> Result<Value, Refusal> {
+    let username: String = call.key.chars().take(16).collect();
+    let sandboxed = world.account().key_status(&call.key).as_deref() == Some("sandbox");
+    let Some(due) = schedule(request, call.at)? else {
+        return submit(world, call.operation.path, &username, sandboxed, raw);
     };
-    let text = |field: &str| request[field].as_str().unwrap_or_default();
+    let id = uuid::Uuid::now_v7().to_string();
+    let header = |name: &str| request.get(name).cloned().unwrap_or(Value::Null);
+    let record = json!({
+        "schedule_id": id, "schedule": due.to_string(), "due_ms": due.0, "sender": header("sender"),
+        "subject": header("subject"), "recipients": header("to"), "client_ip": "127.0.0.1",
+        "username": username, "sandbox": sandboxed, "mime": STANDARD.encode(&raw),
+    });
+    world.account().books.scheduled.put(&id, object(record));
+    Ok(json!({ "succeeded": 1, "failed": 0, "failures": [], "schedule_id": id }))
+}
+
+/// When a mail shall leave; at most three days ahead (NOTES section 6).
+fn schedule(request: &Map<String, Value>, now: Timestamp) -> Result<Option<Timestamp>, Refusal> {
+    let wrong = |why: &str| Err(Refusal::Member("schedule", why.to_owned()));
+    let due = match request.get("schedule") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Number(seconds)) => {
+            seconds.as_i64().map(|seconds| seconds.saturating_mul(1000))
+        }
+        Some(Value::String(text)) if text.is_empty() => return Ok(None),
+        Some(Value::String(text)) => read_time(text),
+        Some(_) => None,
+    };
+    let Some(due) = due.map(Timestamp) else {
+        return wrong("a time such as 2026-01-01 12:00:00 +1300");
+    };
+    if due <= now || due.since(now) > SCHEDULE_MAX {
+        return wrong("must lie in the future, at most three days ahead");
+    }
+    Ok(Some(due))
+}
+
+fn read_time(text: &str) -> Option<i64> {
+    if let Ok(seconds) = text.parse::<i64>() {
+        return Some(seconds.saturating_mul(1000));
+    }
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Some(time.as_millisecond());
+    }
+    let time = jiff::fmt::strtime::parse("%Y-%m-%d %H:%M:%S %z", text).ok()?;
+    Some(time.to_timestamp().ok()?.as_millisecond())
+}
+
+/// A message from its parts: put together just far enough to be delivered.
+fn compose(world: &World, request: &Map<String, Value>) -> Result<Bytes, Refusal> {
+    let text = |field: &str| {
+        request
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let list = |field: &str| -> Vec<String> {
+        let items = request.get(field).and_then(Value::as_array);
+        let texts = items.into_iter().flatten().filter_map(Value::as_str);
+        texts.map(str::to_owned).collect()
+    };
+    let required = |field: &'static str| {
+        let why = format!("The field '{field}' is required");
+        Err(Refusal::Member(field, why))
+    };
     if text("sender").is_empty() {
-        return answer::invalid("sender", "The field 'sender' is required");
+        return required("sender");
     }
     if list("to").is_empty() {
-        return answer::invalid("to", "The field 'to' is required");
+        return required("to");
     }
-    if text("text_body").is_empty() && text("html_body").is_empty() {
-        return answer::invalid(
-            "text_body",
-            "One of 'text_body' and 'html_body' is required",
-        );
+    let (mut subject, mut plain, mut html) =
+        (text("subject"), text("text_body"), text("html_body"));
+    let template = text("template_id");
+    if !template.is_empty() {
+        let account = world.account();
+        let record = account.books.templates.get(&template);
+        let record = record.ok_or_else(|| unknown("template", &template))?;
+        let of = |member: &str| {
+            record
+                .get(member)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        (subject, plain, html) = (of("subject"), of("text_body"), of("html_body"));
+        for (name, value) in request
+            .get("template_data")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            for part in [&mut subject, &mut plain, &mut html] {
+                *part = part.replace(&format!("{{{{{name}}}}}"), &value);
+                *part = part.replace(&format!("{{{{ {name} }}}}"), &value);
+            }
+        }
+    } else if plain.is_empty() && html.is_empty() {
+        return required("text_body");
     }
+    let line = |text: &str| text.replace(['\r', '\n'], " ");
     let mut raw = format!(
         "From: {}\r\nSubject: {}\r\n",
-        text("sender"),
-        text("subject")
+        line(&text("sender")),
+        line(&subject)
     );
     for (name, field) in [("To", "to"), ("Cc", "cc"), ("Bcc", "bcc")] {
-        let addresses = list(field);
+        let addresses: Vec<String> = list(field).iter().map(|address| line(address)).collect();
+        if addresses.len() > RECIPIENTS_PER_FIELD_MAX {
+            return Err(Refusal::Member(field, "more than 100 addresses".to_owned()));
+        }
         if !addresses.is_empty() {
             raw.push_str(&format!("{name}: {}\r\n", addresses.join(",\r\n\t")));
         }
     }
-    raw.push_str(&format!(
-        "\r\n{}{}\r\n",
-        text("text_body"),
-        text("html_body")
-    ));
-    submit(&world, "/email/send", Bytes::from(raw))
-}
-
-/// What every call goes through: size, JSON, key.
-pub(super) async fn admit(
-    world: &World,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Value, Response> {
-    let body = to_bytes(body, REQUEST_OCTETS_MAX).await.map_err(|_| {
-        let text = "The request is larger than 50 MB";
-        answer::error(StatusCode::PAYLOAD_TOO_LARGE, "API_EXCEPTION", text)
-    })?;
-    let request: Value =
-        serde_json::from_slice(&body).map_err(|error| answer::invalid("", &error.to_string()))?;
-    match check_key(world, headers, request["api_key"].as_str()) {
-        Some(refusal) => Err(refusal),
-        None => Ok(request),
+    for item in request
+        .get("custom_headers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let (Some(name), Some(value)) = (item["header"].as_str(), item["value"].as_str()) else {
+            return Err(Refusal::Member(
+                "custom_headers",
+                "objects with header and value".to_owned(),
+            ));
+        };
+        raw.push_str(&format!("{}: {}\r\n", line(name), line(value)));
     }
+    body(&mut raw, request, &plain, &html)?;
+    Ok(Bytes::from(raw))
 }
 
-fn check_key(world: &World, headers: &HeaderMap, in_body: Option<&str>) -> Option<Response> {
-    let in_header = headers
-        .get("x-smtp2go-api-key")
-        .and_then(|value| value.to_str().ok());
-    let bearer = headers
-        .get("authorization")
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    let known = in_header
-        .or(bearer)
-        .or(in_body)
-        .is_some_and(|key| world.account().api_keys.iter().any(|known| known == key));
-    (!known).then(|| {
-        let text = "The API key is missing, unknown or disabled";
-        answer::error(StatusCode::UNAUTHORIZED, "API_KEY_REFUSED", text)
-    })
+/// One part, or several with attachments behind them.
+fn body(
+    raw: &mut String,
+    request: &Map<String, Value>,
+    plain: &str,
+    html: &str,
+) -> Result<(), Refusal> {
+    let files = |field: &str| {
+        request
+            .get(field)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let files = [files("attachments"), files("inlines")].concat();
+    let mut parts = Vec::new();
+    for (kind, text) in [("plain", plain), ("html", html)] {
+        if !text.is_empty() {
+            let text = text.replace("\r\n", "\n").replace('\n', "\r\n");
+            parts.push(format!(
+                "Content-Type: text/{kind}; charset=utf-8\r\n\r\n{text}\r\n"
+            ));
+        }
+    }
+    for file in &files {
+        let name = file["filename"]
+            .as_str()
+            .unwrap_or_default()
+            .replace(['"', '\r', '\n'], "");
+        let content = file["fileblob"].as_str().unwrap_or_default();
+        if STANDARD.decode(content).is_err() || (content.is_empty() && file["url"].is_null()) {
+            return Err(Refusal::Member(
+                "attachments",
+                "fileblob must be base64".to_owned(),
+            ));
+        }
+        let kind = file["mimetype"]
+            .as_str()
+            .unwrap_or("application/octet-stream");
+        let kind = kind.replace(['\r', '\n'], "");
+        parts.push(format!(
+            "Content-Type: {kind}; name=\"{name}\"\r\nContent-Disposition: attachment; filename=\"{name}\"\r\n\
+             Content-Transfer-Encoding: base64\r\n\r\n{content}\r\n"
+        ));
+    }
+    raw.push_str("MIME-Version: 1.0\r\n");
+    match parts.as_slice() {
+        [one] => raw.push_str(one),
+        _ => {
+            raw.push_str("Content-Type: multipart/mixed; boundary=\"part\"\r\n\r\n");
+            for part in parts {
+                raw.push_str(&format!("--part\r\n{part}"));
+            }
+            raw.push_str("--part--\r\n");
+        }
+    }
+    Ok(())
 }
 
-/// Accepts or refuses a message, as the internal SMTP submission would.
-fn submit(world: &World, endpoint: &'static str, raw: Bytes) -> Response {
+fn scheduled(world: &World, call: &Call) -> Value {
+    let (id, search) = (call.text("schedule_id"), call.text("search").to_lowercase());
+    let account = world.account();
+    let records = account.books.scheduled.records();
+    let shown: Vec<Value> = records
+        .filter(|record| id.is_empty() || record["schedule_id"] == id)
+        .map(|record| {
+            let mut record = record.clone();
+            record.retain(|member, _| {
+                !["due_ms", "mime", "username", "sandbox"].contains(&member.as_str())
+            });
+            if let Some(Value::Array(recipients)) = record.get("recipients") {
+                let joined: Vec<&str> = recipients.iter().filter_map(Value::as_str).collect();
+                let joined = json!(joined.join(", "));
+                record.insert("recipients".to_owned(), joined);
+            }
+            Value::Object(record)
+        })
+        .filter(|record| search.is_empty() || record.to_string().to_lowercase().contains(&search))
+        .collect();
+    let (size, page) = (
+        call.number("limit").unwrap_or(1000),
+        call.number("page").unwrap_or(1),
+    );
+    let from = size.saturating_mul(page.saturating_sub(1));
+    shown.into_iter().skip(from).take(size).collect()
+}
+
+/// The older way of looking at mails.
+fn search(world: &World, call: &Call) -> Value {
+    let ids = call.texts("email_id");
+    let deliveries = world.mailroom().deliveries();
+    let wanted = |delivery: &&Delivery| ids.is_empty() || ids.contains(&delivery.email_id);
+    let emails: Vec<Value> = deliveries
+        .iter()
+        .filter(wanted)
+        .map(|delivery| {
+            json!({
+                "email_id": delivery.email_id, "sender": delivery.sender, "status": "delivered",
+                "recipient": delivery.recipients.first(), "email_ts": delivery.at.to_string(),
+                "username": delivery.username,
+            })
+        })
+        .collect();
+    json!({ "count": emails.len(), "emails": emails, "continue_token": null })
+}
+
+/// Accepts or refuses a message.
+fn submit(
+    world: &World,
+    endpoint: &str,
+    username: &str,
+    sandboxed: bool,
+    raw: Bytes,
+) -> Result<Value, Refusal> {
     let mut collector = HeadCollector::new(HEAD_OCTETS_MAX);
-    let mut message = raw.to_vec();
+    let mut message = raw.clone();
     if !raw.windows(2).any(|pair| pair == b"\r\n") {
         // The vendor's own example has bare LF line ends.
-        message = String::from_utf8_lossy(&raw)
-            .replace('\n', "\r\n")
-            .into_bytes();
+        message = Bytes::from(String::from_utf8_lossy(&raw).replace('\n', "\r\n"));
     }
-    let Ok(body) = collector.feed(Bytes::from(message)) else {
-        return answer::invalid("mime_email", "header block too long");
-    };
-    let Ok((head, rest)) = collector.finish() else {
-        return answer::invalid("mime_email", "header block too long");
-    };
+    let too_long = || Refusal::Member("mime_email", "header block too long".to_owned());
+    let body = collector.feed(message).map_err(|_| too_long())?;
+    let (head, rest) = collector.finish().map_err(|_| too_long())?;
     let view = HeaderView::new(&head);
     let addresses = |name: &str| -> Vec<Mailbox> {
         view.named(name)
@@ -149,23 +365,14 @@ fn submit(world: &World, endpoint: &'static str, raw: Bytes) -> Response {
             .collect()
     };
     let Some(sender) = addresses("From").into_iter().next() else {
-        return failed("message has no usable From header - Code(550)");
+        return Ok(failed("message has no usable From header - Code(550)"));
     };
-    let account = world.account().clone();
-    if !account.may_send_from(sender.domain()) {
-        let domain = sender.domain();
-        let text = format!(
-            "From header sender domain not verified ({domain})\n\
-             On your Sending > Verified Senders page\n\
-             verify the sender domain or email to be allowed to send. - Code(550)"
-        );
-        return failed(&text);
-    }
     let mut recipients = Vec::new();
     for name in ["To", "Cc", "Bcc"] {
         let named = addresses(name);
         if named.len() > RECIPIENTS_PER_FIELD_MAX {
-            return answer::invalid(&name.to_lowercase(), "more than 100 addresses");
+            let why = format!("more than {RECIPIENTS_PER_FIELD_MAX} addresses in {name}");
+            return Err(Refusal::Member("mime_email", why));
         }
         for mailbox in named {
             if !recipients.contains(&mailbox.key()) {
@@ -174,29 +381,39 @@ fn submit(world: &World, endpoint: &'static str, raw: Bytes) -> Response {
         }
     }
     if recipients.is_empty() {
-        return failed("no recipients - Code(550)");
+        return Ok(failed("no recipients - Code(550)"));
     }
-    let (rejected, recipients): (Vec<String>, Vec<String>) = recipients
-        .into_iter()
-        .partition(|recipient| account.is_suppressed(recipient));
+    let (rejected, recipients): (Vec<String>, Vec<String>) = {
+        let account = world.account();
+        if let Some(Objection::Mail(why)) = account.object_to_sender(sender.as_str()) {
+            return Ok(failed(&why));
+        }
+        // A sandbox accepts everything and delivers nothing (NOTES section 12).
+        recipients
+            .into_iter()
+            .partition(|recipient| sandboxed || account.rejects_recipient(recipient))
+    };
     let raw = without_bcc(&head, &view, &rest, &body);
-    let mut mailroom = world.mailroom();
-    let email_id = mailroom.next_email_id();
-    let count = mailroom.keep(Delivery {
-        email_id: email_id.clone(),
-        at: Clock.wall(),
-        endpoint: endpoint.to_owned(),
-        sender: sender.key(),
-        recipients,
-        rejected,
-        size: raw.len(),
-        raw,
-    });
-    drop(mailroom);
-    world.delivered.send_replace(count);
-    answer::data(json!({
-        "succeeded": 1, "failed": 0, "failures": [], "email_id": email_id,
-    }))
+    let (email_id, delivery) = {
+        let mut mailroom = world.mailroom();
+        let email_id = mailroom.next_email_id();
+        let delivery = Delivery {
+            email_id: email_id.clone(),
+            at: crate::clock::Clock.wall(),
+            endpoint: endpoint.to_owned(),
+            username: username.to_owned(),
+            sender: sender.key(),
+            recipients,
+            rejected,
+            size: raw.len(),
+            raw,
+        };
+        let count = mailroom.keep(delivery.clone());
+        world.delivered.send_replace(count);
+        (email_id, delivery)
+    };
+    world.announce(&delivery);
+    Ok(json!({ "succeeded": 1, "failed": 0, "failures": [], "email_id": email_id }))
 }
 
 fn without_bcc(head: &[u8], view: &HeaderView<'_>, rest: &[u8], body: &[u8]) -> Bytes {
@@ -214,14 +431,13 @@ fn without_bcc(head: &[u8], view: &HeaderView<'_>, rest: &[u8], body: &[u8]) -> 
 }
 
 /// A refused mail is a 200 (NOTES section 3).
-pub(super) fn failed(reply: &str) -> Response {
+pub(super) fn failed(reply: &str) -> Value {
     let failure = format!("An error occurred during the SMTP request: {reply}");
-    answer::data(json!({
-        "succeeded": 0, "failed": 1, "failures": [failure], "email_id": "",
-    }))
+    json!({ "succeeded": 0, "failed": 1, "failures": [failure], "email_id": "" })
 }
 
-/// NOTES section 5.
-const REQUEST_OCTETS_MAX: usize = 50_000_000;
+/// NOTES sections 5 and 6.
 const RECIPIENTS_PER_FIELD_MAX: usize = 100;
 const HEAD_OCTETS_MAX: usize = 1024 * 1024;
+const BATCH_MAX: usize = 1000;
+const SCHEDULE_MAX: std::time::Duration = std::time::Duration::from_secs(3 * 86_400);

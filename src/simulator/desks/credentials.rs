@@ -1,0 +1,203 @@
+//! SMTP users, API keys and addresses that need no credential: three kinds of the same record.
+
+use serde_json::{Map, Value, json};
+
+use super::super::account::{SimulatedAccount, object};
+use super::super::books::Shelf;
+use super::{Call, Refusal, unknown};
+use crate::provider::Method;
+
+pub(super) fn serve(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
+    match call.operation.group {
+        "users" => users(account, call),
+        "api-keys" => keys(account, call),
+        _ => ip_auth(account, call),
+    }
+}
+
+fn users(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
+    let shelf = &mut account.books.users;
+    let name = call.text("username").to_owned();
+    let changed = match call.operation.verb {
+        "view" => return Ok(user_results(shelf.view(&name))),
+        "add" => {
+            if !(5..=100).contains(&name.chars().count()) {
+                return Err(Refusal::Member(
+                    "username",
+                    "5 to 100 characters".to_owned(),
+                ));
+            }
+            if shelf.get(&name).is_some() {
+                return Err(Refusal::Exception(format!(
+                    "The username {name:?} is taken"
+                )));
+            }
+            let mut record = with_defaults(Value::Object(call.request.clone()));
+            let password = json!(format!("made-up-{}", uuid::Uuid::now_v7().simple()));
+            record.entry("email_password").or_insert(password);
+            record
+        }
+        "remove" => {
+            let record = shelf
+                .remove(&name)
+                .ok_or_else(|| unknown("SMTP user", &name))?;
+            return Ok(user_results(vec![Value::Object(record)]));
+        }
+        _ => edited(shelf, &name, "SMTP user", call)?,
+    };
+    shelf.put(&name, changed.clone());
+    let shown = Value::Object(changed);
+    Ok(match call.operation.method {
+        Method::Patch => json!([shown]),
+        _ => user_results(vec![shown]),
+    })
+}
+
+fn user_results(results: Vec<Value>) -> Value {
+    json!({
+        "results": results,
+        "default_ratelimit_value": 0,
+        "default_ratelimit_period": "unlimited",
+    })
+}
+
+fn keys(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
+    if call.operation.verb == "permissions" {
+        let own = account
+            .books
+            .keys
+            .get(&call.key)
+            .and_then(|record| record.get("endpoints"));
+        return Ok(own.cloned().unwrap_or_else(|| json!(["*"])));
+    }
+    let shelf = &mut account.books.keys;
+    match call.operation.verb {
+        "view" => {
+            let (id, search) = (call.text("id"), call.text("search"));
+            let fits = |record: &&Map<String, Value>| {
+                let member =
+                    |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
+                (id.is_empty() || id == member("api_key") || id == member("username"))
+                    && (search.is_empty() || member("description").contains(search))
+            };
+            Ok(shelf.records().filter(fits).map(masked).collect())
+        }
+        "add" => {
+            let key = format!(
+                "api-{}",
+                uuid::Uuid::now_v7().simple().to_string().to_uppercase()
+            );
+            let mut record = with_defaults(Value::Object(call.request.clone()));
+            record.insert("username".to_owned(), json!(key[..16]));
+            record.insert("api_key".to_owned(), json!(key));
+            record.entry("endpoints").or_insert(json!(["/email/send"]));
+            shelf.put(&key, record.clone());
+            // The one time that the whole key is shown.
+            Ok(json!([record]))
+        }
+        "remove" => {
+            let id = call.text("id");
+            let record = shelf
+                .remove(id)
+                .ok_or_else(|| unknown("API key", "with this id"))?;
+            Ok(json!([masked(&record)]))
+        }
+        _ => {
+            let id = call.text("id").to_owned();
+            let mut record = edited(shelf, &id, "API key", call)?;
+            record.remove("id");
+            shelf.put(&id, record.clone());
+            Ok(json!([masked(&record)]))
+        }
+    }
+}
+
+/// Only what names a key is shown again (NOTES section 1).
+fn masked(record: &Map<String, Value>) -> Value {
+    let mut record = record.clone();
+    if let Some(Value::String(key)) = record.get_mut("api_key") {
+        let name: String = key.chars().take(16).collect();
+        *key = format!("{name}{}", "*".repeat(20));
+    }
+    Value::Object(record)
+}
+
+fn ip_auth(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
+    let shelf = &mut account.books.ip_auth;
+    let address = call.text("ip_address").to_owned();
+    match call.operation.verb {
+        "view" => Ok(user_results(shelf.view(&address))),
+        "remove" => {
+            let record = shelf
+                .remove(&address)
+                .ok_or_else(|| unknown("address", &address))?;
+            Ok(user_results(vec![Value::Object(record)]))
+        }
+        // An address is added by signing in from it; here, by being edited.
+        _ => {
+            if shelf.get(&address).is_none() {
+                let record = json!({ "ip_address": address });
+                shelf.put(&address, with_defaults(record));
+            }
+            let record = edited(shelf, &address, "address", call)?;
+            shelf.put(&address, record.clone());
+            Ok(json!([record]))
+        }
+    }
+}
+
+/// PATCH keeps what the request leaves out, POST sets it back (NOTES section 9).
+fn edited(
+    shelf: &Shelf,
+    name: &str,
+    what: &str,
+    call: &Call,
+) -> Result<Map<String, Value>, Refusal> {
+    let known = shelf.get(name).ok_or_else(|| unknown(what, name))?;
+    let mut record = match call.operation.method {
+        Method::Patch => known.clone(),
+        _ => {
+            let named = [
+                "username",
+                "api_key",
+                "email_password",
+                "ip_address",
+                "endpoints",
+            ];
+            let mut kept = known.clone();
+            kept.retain(|member, _| named.contains(&member.as_str()));
+            with_defaults(Value::Object(kept))
+        }
+    };
+    for (member, value) in &call.request {
+        let member = if member == "ip_pool" {
+            "ippool"
+        } else {
+            member
+        };
+        record.insert(member.to_owned(), value.clone());
+    }
+    let allowed = record.get("status") != Some(&json!("blocked"));
+    record.insert("sending_allowed".to_owned(), json!(allowed));
+    Ok(record)
+}
+
+/// What a new record of this kind holds beside what was asked for.
+pub(in super::super) fn with_defaults(record: Value) -> Map<String, Value> {
+    let mut record = object(record);
+    if let Some(pool) = record.remove("ip_pool") {
+        record.insert("ippool".to_owned(), pool);
+    }
+    let allowed = record.get("status") != Some(&json!("blocked"));
+    let defaults = json!({
+        "sending_allowed": allowed, "custom_ratelimit": false, "custom_ratelimit_value": null,
+        "custom_ratelimit_period": "0:00:00", "description": "", "feedback_enabled": false,
+        "feedback_html": "", "feedback_text": "", "open_tracking_enabled": false,
+        "click_tracking_enabled": false, "archive_enabled": false, "audit_email": null,
+        "bounce_notifications": "from", "status": "allowed",
+    });
+    for (member, value) in object(defaults) {
+        record.entry(member).or_insert(value);
+    }
+    record
+}

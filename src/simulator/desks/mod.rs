@@ -1,0 +1,273 @@
+//! The desks where calls are answered: one a kind of thing.
+//!
+//! [`admit`] is what every call goes through: its size, its JSON, its key, the key's permission, and the
+//! members of the request as the catalogue describes them. Members that are null or empty count as absent,
+//! because many clients send them so (NOTES section 15).
+
+pub(super) mod credentials;
+mod extras;
+mod lists;
+mod reports;
+
+pub(super) use reports::subject;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use crate::clock::{Clock, Timestamp};
+use crate::provider::{Effect, Kind, Method, Operation, operations};
+
+use super::World;
+use super::answer;
+use super::send;
+
+/// A call that may be answered.
+pub(super) struct Call {
+    pub(super) operation: &'static Operation,
+    pub(super) request: Map<String, Value>,
+    pub(super) key: String,
+    pub(super) at: Timestamp,
+}
+
+impl Call {
+    /// A text of the request; empty where there is none.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.request
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    pub(super) fn texts(&self, name: &str) -> Vec<String> {
+        let items = self.request.get(name).and_then(Value::as_array);
+        let texts = items.into_iter().flatten().filter_map(Value::as_str);
+        texts.map(str::to_owned).collect()
+    }
+
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        self.request.get(name).and_then(Value::as_bool)
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<usize> {
+        let number = self.request.get(name).and_then(Value::as_u64)?;
+        usize::try_from(number).ok()
+    }
+
+    /// Such as `2026-11-14 07:54:45`.
+    pub(super) fn stamp(&self) -> String {
+        let text = self.at.to_string();
+        text.replace('T', " ").chars().take(19).collect()
+    }
+}
+
+/// An answer that is no `data`.
+pub(super) enum Refusal {
+    /// This member does not fit.
+    Member(&'static str, String),
+    /// It can't be done.
+    Exception(String),
+}
+
+/// There is nothing of this name.
+pub(super) fn unknown(what: &str, name: &str) -> Refusal {
+    Refusal::Exception(format!("There is no {what} {name:?}"))
+}
+
+/// Answers any operation of the catalogue.
+pub(super) async fn answer(State(world): State<Arc<World>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().replace("//", "/");
+    let path = path.strip_prefix("/v3").unwrap_or(&path);
+    let method = match parts.method.as_str() {
+        "PATCH" => Method::Patch,
+        "GET" => Method::Get,
+        _ => Method::Post,
+    };
+    let found = operations()
+        .iter()
+        .find(|operation| operation.path == path && operation.method == method);
+    let Some(operation) = found else {
+        return answer::not_found().await;
+    };
+    let call = match admit(&world, operation, &parts.headers, body).await {
+        Ok(call) => call,
+        Err(refusal) => return refusal,
+    };
+    let answered = match operation.group {
+        _ if operation.method == Method::Get => Ok(index()),
+        "email" => send::serve(&world, &call),
+        "activity" | "stats" | "archive" => reports::serve(&world, &call),
+        "users" | "api-keys" | "ip-auth" => credentials::serve(&mut world.account(), &call),
+        "allowed-senders" | "allowed-recipients" | "domain" | "single-senders" | "suppression"
+        | "ip-allow-list" => lists::serve(&mut world.account().books, &call),
+        _ => extras::serve(&world, &call),
+    };
+    if operation.effect != Effect::Read
+        && (operation.group != "email"
+            || !call.text("schedule").is_empty()
+            || call.request.contains_key("schedule_id"))
+    {
+        world.note_account();
+    }
+    match answered {
+        Ok(data) => answer::data(data),
+        Err(Refusal::Member(field, why)) => answer::invalid(field, &why),
+        Err(Refusal::Exception(why)) => {
+            answer::error(StatusCode::BAD_REQUEST, "API_EXCEPTION", &why)
+        }
+    }
+}
+
+async fn admit(
+    world: &World,
+    operation: &'static Operation,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Call, Response> {
+    let octets_max = if operation.path.starts_with("/email") {
+        MAIL_OCTETS_MAX
+    } else {
+        REQUEST_OCTETS_MAX
+    };
+    let body = to_bytes(body, octets_max).await.map_err(|_| {
+        let text = format!("The request is larger than {octets_max} octets");
+        answer::error(StatusCode::PAYLOAD_TOO_LARGE, "API_EXCEPTION", &text)
+    })?;
+    let request: Value = if body.is_empty() {
+        json!({})
+    } else {
+        serde_json::from_slice(&body).map_err(|error| answer::invalid("", &error.to_string()))?
+    };
+    let Value::Object(mut request) = request else {
+        return Err(answer::invalid("", "an object is expected"));
+    };
+    let key = key(headers, &request);
+    if operation.method == Method::Get {
+        // The index is open to everybody.
+        return Ok(Call {
+            operation,
+            request,
+            key,
+            at: Clock.wall(),
+        });
+    }
+    {
+        let account = world.account();
+        match account.key_status(&key).as_deref() {
+            Some("allowed" | "sandbox") => {}
+            _ => {
+                let text = "The API key is missing, unknown or disabled";
+                return Err(answer::error(
+                    StatusCode::UNAUTHORIZED,
+                    "API_KEY_REFUSED",
+                    text,
+                ));
+            }
+        }
+        let allow = &account.books.ip_allow_api;
+        let here = IpAddr::from([127, 0, 0, 1]).to_string();
+        if allow.enabled && allow.addresses.get(&here).is_none() {
+            let text = "This request is coming from an IP address that isn't in the IP allow list";
+            return Err(answer::error(StatusCode::FORBIDDEN, "API_EXCEPTION", text));
+        }
+        if !account.permits(&key, operation.path) {
+            let text = "You do not have permission to access this API endpoint";
+            return Err(answer::error(
+                StatusCode::BAD_REQUEST,
+                "ENDPOINT_PERMISSION_DENIED",
+                text,
+            ));
+        }
+    }
+    request.remove("api_key");
+    request.retain(|_, value| !is_nothing(value));
+    for field in operation.fields {
+        match request.get(field.name) {
+            None if field.required => {
+                let why = format!("The field '{}' is required", field.name);
+                return Err(answer::invalid(field.name, &why));
+            }
+            Some(value) if !fits(field.kind, value) => {
+                let why = format!("The field '{}' is of another type: {value}", field.name);
+                return Err(answer::invalid(field.name, &why));
+            }
+            _ => {}
+        }
+    }
+    Ok(Call {
+        operation,
+        request,
+        key,
+        at: Clock.wall(),
+    })
+}
+
+fn key(headers: &HeaderMap, request: &Map<String, Value>) -> String {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let in_body = request.get("api_key").and_then(Value::as_str);
+    let key = header("x-smtp2go-api-key").or(bearer).or(in_body);
+    key.unwrap_or_default().trim().to_owned()
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
+    }
+}
+
+fn fits(kind: Kind, value: &Value) -> bool {
+    match kind {
+        // One client sends a schedule as a number.
+        Kind::Text => value.is_string() || value.is_number(),
+        Kind::Number => value.is_number(),
+        Kind::Flag => value.is_boolean(),
+        Kind::Texts => value
+            .as_array()
+            .is_some_and(|items| items.iter().all(Value::is_string)),
+        Kind::Objects => value
+            .as_array()
+            .is_some_and(|items| items.iter().all(Value::is_object)),
+        Kind::Json => true,
+    }
+}
+
+/// The paths there are; open to everybody.
+fn index() -> Value {
+    operations()
+        .iter()
+        .map(|operation| json!(operation.path))
+        .collect()
+}
+
+/// One page of a list: the items, and the token of the next page.
+pub(super) fn page(items: Vec<Value>, call: &Call, size: usize) -> (Vec<Value>, Value) {
+    let from: usize = call
+        .text("continue_token")
+        .strip_prefix("from-")
+        .and_then(|from| from.parse().ok())
+        .unwrap_or(0);
+    let total = items.len();
+    let items: Vec<Value> = items.into_iter().skip(from).take(size).collect();
+    let next = from + items.len();
+    let token = if next < total {
+        json!(format!("from-{next}"))
+    } else {
+        Value::Null
+    };
+    (items, token)
+}
+
+/// NOTES section 5.
+const MAIL_OCTETS_MAX: usize = 50_000_000;
+const REQUEST_OCTETS_MAX: usize = 1_000_000;
