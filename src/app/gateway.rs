@@ -16,12 +16,11 @@ use crate::auth::{Authenticator, UserError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::forward::{Forwarder, Keyed};
-use crate::http::{ClientError, ServerError, client};
+use crate::http::{ClientError, ServerError};
 use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::listen::{CertificateError, ListenError, Listener};
 use crate::mail::Rules;
-use crate::provider::Provider;
 use crate::spool::{Spool, SpoolError, SqliteStore, volatile_storage};
 use crate::telemetry;
 
@@ -146,10 +145,7 @@ impl Gateway {
         ));
         let mut providers = Vec::new();
         for (name, account) in &config.accounts {
-            let client = client(&parts::client(&config.forward, account))?;
-            let deadlines = parts::deadlines(&config.forward);
-            let provider = Provider::new(client, parts::account(account), deadlines);
-            providers.push((name.clone(), provider));
+            providers.push((name.clone(), parts::provider(config, account)?));
         }
         let mut listeners = Vec::new();
         for (name, listener) in &config.listeners {

@@ -9,3 +9,4 @@ mod parts;
 
 pub use demo::{Demo, DemoError, DemoSettings};
 pub use gateway::{Gateway, StartError};
+pub use parts::provider;

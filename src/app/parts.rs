@@ -11,12 +11,12 @@ use crate::config::{
     TlsMode as Mode, UnknownPolicy,
 };
 use crate::forward::{Backoff, ForwardSettings, Unknown};
-use crate::http::ClientSettings;
+use crate::http::{self, ClientError, ClientSettings};
 use crate::intake::IntakeSettings;
 use crate::listen::{Certificate, CertificateError, ListenerSettings, TlsMode};
 use crate::mail::{DeviceRule, ListenerRule, Rules};
 use crate::message::PlanSettings;
-use crate::provider::{Account, Deadlines};
+use crate::provider::{Account, Deadlines, Provider};
 use crate::session::{Leniency, Limits, Settings};
 use crate::spool::{SpaceLimits, SpoolSettings};
 
@@ -93,7 +93,7 @@ pub(super) fn spool(config: &Config) -> SpoolSettings {
     }
 }
 
-pub(super) fn client(config: &ForwardConfig, account: &AccountConfig) -> ClientSettings {
+fn client(config: &ForwardConfig, account: &AccountConfig) -> ClientSettings {
     ClientSettings {
         connect_timeout: config.connect_timeout,
         ca_file: config.ca_file.clone(),
@@ -102,19 +102,32 @@ pub(super) fn client(config: &ForwardConfig, account: &AccountConfig) -> ClientS
     }
 }
 
-pub(super) fn account(account: &AccountConfig) -> Account {
+fn account(account: &AccountConfig) -> Account {
     Account {
         base_url: account.api_url.clone(),
         key: account.api_key.clone(),
     }
 }
 
-pub(super) fn deadlines(config: &ForwardConfig) -> Deadlines {
+fn deadlines(config: &ForwardConfig) -> Deadlines {
     Deadlines {
         connect: config.connect_timeout,
         answer: config.answer_timeout,
         upload_rate_min: config.min_upload_rate,
     }
+}
+
+/// A caller of an account's API.
+///
+/// # Errors
+/// When the certificate authorities can't be read.
+pub fn provider(config: &Config, of: &AccountConfig) -> Result<Provider, ClientError> {
+    let client = http::client(&client(&config.forward, of))?;
+    Ok(Provider::new(
+        client,
+        account(of),
+        deadlines(&config.forward),
+    ))
 }
 
 pub(super) fn forward(config: &ForwardConfig, account: &str, drain: Duration) -> ForwardSettings {

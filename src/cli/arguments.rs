@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::mail::SpoolId;
+
+use super::api::ApiCommand;
 
 /// A mail gateway for devices that speak only SMTP: stores their mail durably and forwards it to the
 /// SMTP2GO API.
@@ -34,8 +37,19 @@ pub(super) enum Command {
     /// Set up devices
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Call the provider's API: senders, users, domains, statistics and all the rest
+    #[command(subcommand)]
+    Api(ApiCommand),
+    /// Print completions for a shell
+    Completions(CompletionsOptions),
     /// Ask the running gateway whether it accepts mail; exits 0 if so
     Health(RemoteOptions),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct CompletionsOptions {
+    /// Which shell
+    pub(super) shell: Shell,
 }
 
 #[derive(Args, Debug)]

@@ -10,6 +10,7 @@
     reason = "printing is what this floor is for"
 )]
 
+mod api;
 mod arguments;
 mod demo;
 mod device;
@@ -23,7 +24,7 @@ mod supervisor;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use arguments::{Arguments, Command, DeviceCommand, QueueCommand};
 use failure::Failure;
@@ -66,5 +67,12 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Queue(QueueCommand::Export(options)) => queue::export(options).await,
         Command::Trace(options) => queue::trace(options).await,
         Command::Device(DeviceCommand::Password(options)) => device::password(options),
+        Command::Api(command) => api::run(command).await,
+        Command::Completions(options) => {
+            let mut command = Arguments::command();
+            let name = command.get_name().to_owned();
+            clap_complete::generate(options.shell, &mut command, name, &mut std::io::stdout());
+            Ok(())
+        }
     }
 }

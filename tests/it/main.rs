@@ -5,6 +5,7 @@
 mod support;
 
 mod abuse;
+mod api_commands;
 mod architecture;
 mod catalogue;
 mod classify;

@@ -1,0 +1,293 @@
+//! Answers for people: tables, lists of members, small bar charts; and secrets masked.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+/// Hides the values of secrets, wherever they are. Of an API key the part stays that names it.
+pub(super) fn mask(data: &mut Value) {
+    match data {
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value {
+                    Value::String(secret) if is_secret(name) && !secret.is_empty() => {
+                        let shown: String = match name.as_str() {
+                            "api_key" => secret.chars().take(NAME_OF_KEY).collect(),
+                            _ => String::new(),
+                        };
+                        *secret = format!("{shown}********");
+                    }
+                    value => mask(value),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    matches!(
+        name,
+        "api_key" | "email_password" | "password" | "auth_header_value"
+    )
+}
+
+/// Adds the list of another page; returns how many items it had.
+pub(super) fn join(whole: &mut Value, page: Value) -> usize {
+    let added = progress(&page).0;
+    match (whole, page) {
+        (Value::Array(all), Value::Array(more)) => all.extend(more),
+        (Value::Object(all), Value::Object(more)) => {
+            for (name, value) in more {
+                match (all.get_mut(&name), value) {
+                    (Some(Value::Array(all)), Value::Array(more)) => all.extend(more),
+                    (_, value) => drop(all.insert(name, value)),
+                }
+            }
+        }
+        (whole, page) => *whole = page,
+    }
+    added
+}
+
+/// How many items there are, and how many there will be.
+pub(super) fn progress(data: &Value) -> (usize, Option<usize>) {
+    let count = |value: &Value| value.as_array().map_or(0, Vec::len);
+    let seen = match data {
+        Value::Object(members) => members.values().map(count).max().unwrap_or(0),
+        other => count(other),
+    };
+    let totals = [
+        "total_events",
+        "total_results",
+        "total_count",
+        "email_count",
+        "count",
+    ];
+    let total = totals.iter().find_map(|name| data[*name].as_u64());
+    (seen, total.and_then(|total| usize::try_from(total).ok()))
+}
+
+/// A table where there is a list, else a line a member.
+pub(super) fn readable(data: &Value, chart: bool) -> String {
+    let mut text = String::new();
+    match data {
+        Value::Null => text.push_str("done\n"),
+        Value::Array(items) => table(&mut text, items),
+        Value::Object(members) => {
+            members_of(&mut text, members, chart);
+            for (name, value) in members {
+                if let Value::Array(items) = value
+                    && items.iter().any(Value::is_object)
+                {
+                    if members.len() > 1 {
+                        let _ = writeln!(text, "\n{name}:");
+                    }
+                    table(&mut text, items);
+                }
+            }
+        }
+        other => {
+            let _ = writeln!(text, "{}", cell(other));
+        }
+    }
+    text
+}
+
+fn members_of(text: &mut String, members: &Map<String, Value>, chart: bool) {
+    let shown: Vec<(&String, &Value)> = members
+        .iter()
+        .filter(|(_, value)| {
+            !value
+                .as_array()
+                .is_some_and(|items| items.iter().any(Value::is_object))
+        })
+        .collect();
+    let width = shown.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let counts = |value: &Value| value.as_f64().filter(|_| chart);
+    let most = shown
+        .iter()
+        .filter_map(|(_, value)| counts(value))
+        .fold(0.0, f64::max);
+    for (name, value) in shown {
+        let _ = write!(text, "{name:width$}  {}", cell(value));
+        if let Some(count) = counts(value).filter(|count| *count > 0.0 && most > 0.0) {
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between 0 and the width of the chart"
+            )]
+            let length = (count / most * BAR_WIDTH).ceil() as usize;
+            let used = cell(value).chars().count();
+            let _ = write!(
+                text,
+                "{:pad$}{}",
+                "",
+                "█".repeat(length),
+                pad = 12usize.saturating_sub(used)
+            );
+        }
+        text.push('\n');
+    }
+}
+
+/// Columns in the order of their first appearance; objects inside objects become columns of their own.
+fn table(text: &mut String, items: &[Value]) {
+    let rows: Vec<Vec<(String, String)>> = items.iter().map(flat).collect();
+    let mut columns: Vec<&str> = Vec::new();
+    for (name, _) in rows.iter().flatten() {
+        if !columns.contains(&name.as_str()) {
+            columns.push(name);
+        }
+    }
+    // What is empty in every row is no news.
+    columns.retain(|column| {
+        rows.iter()
+            .flatten()
+            .any(|(name, value)| name == column && !value.is_empty())
+    });
+    if items.is_empty() {
+        text.push_str("(none)\n");
+        return;
+    }
+    if columns.len() > COLUMNS_MAX {
+        for row in &rows {
+            let width = row.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+            for (name, value) in row.iter().filter(|(_, value)| !value.is_empty()) {
+                let _ = writeln!(text, "{name:width$}  {value}");
+            }
+            text.push('\n');
+        }
+        return;
+    }
+    let value = |row: &[(String, String)], column: &str| -> String {
+        let found = row.iter().find(|(name, _)| name == column);
+        let whole = found.map(|(_, value)| value.clone()).unwrap_or_default();
+        if whole.chars().count() <= CELL_MAX {
+            return whole;
+        }
+        whole.chars().take(CELL_MAX - 1).chain(['…']).collect()
+    };
+    let widths: Vec<usize> = columns
+        .iter()
+        .map(|column| {
+            let cells = rows.iter().map(|row| value(row, column).chars().count());
+            cells.chain([column.len()]).max().unwrap_or(0)
+        })
+        .collect();
+    let mut line = |cells: Vec<String>| {
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        let _ = writeln!(text, "{}", padded.join("  ").trim_end());
+    };
+    line(columns.iter().map(|column| column.to_uppercase()).collect());
+    for row in &rows {
+        line(columns.iter().map(|column| value(row, column)).collect());
+    }
+}
+
+fn flat(item: &Value) -> Vec<(String, String)> {
+    let Value::Object(members) = item else {
+        return vec![("value".to_owned(), cell(item))];
+    };
+    let mut row = Vec::new();
+    for (name, value) in members {
+        match value {
+            Value::Object(inner) => {
+                row.extend(
+                    inner
+                        .iter()
+                        .map(|(inner, value)| (inner.clone(), cell(value))),
+                );
+            }
+            value => row.push((name.clone(), cell(value))),
+        }
+    }
+    row
+}
+
+/// One line. Control characters of the provider's texts must not reach the terminal.
+fn cell(value: &Value) -> String {
+    let text = match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    };
+    let plain = |character: char| {
+        if character.is_control() {
+            ' '
+        } else {
+            character
+        }
+    };
+    text.chars().map(plain).collect()
+}
+
+/// The characters of a key that are its name (NOTES section 1).
+const NAME_OF_KEY: usize = 16;
+const COLUMNS_MAX: usize = 9;
+const CELL_MAX: usize = 44;
+const BAR_WIDTH: f64 = 40.0;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_is_a_table_and_members_are_lines() {
+        let data = json!({
+            "mode": "whitelist",
+            "results": [
+                {"username": "printer1", "status": "allowed", "note": ""},
+                {"username": "ups", "status": "blocked\u{1b}[31m", "domain": {"name": "a"}},
+            ],
+        });
+        let shown = readable(&data, false);
+        let expected = "mode  whitelist\n\nresults:\n\
+                        USERNAME  STATUS        NAME\n\
+                        printer1  allowed\n\
+                        ups       blocked [31m  a\n";
+        // The order of columns is that of the members, which JSON does not promise.
+        let sorted = |text: &str| {
+            let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            words.sort();
+            words
+        };
+        assert_eq!(sorted(&shown), sorted(expected), "{shown}");
+    }
+
+    #[test]
+    fn secrets_are_masked_wherever_they_are() {
+        let mut data = json!([{"api_key": "api-0123456789ABCDEF0123456789ABCDEF",
+            "user": {"email_password": "secret12", "username": "a"}}]);
+        mask(&mut data);
+        let text = data.to_string();
+        assert!(
+            !text.contains("secret12") && !text.contains("CDEF0123"),
+            "{text}"
+        );
+        assert!(text.contains("api-0123456789AB********"), "{text}");
+    }
+
+    #[test]
+    fn pages_are_joined_into_one_list() {
+        let mut whole = Value::Null;
+        assert_eq!(
+            join(&mut whole, json!({"events": [1, 2], "total_events": 3})),
+            2
+        );
+        assert_eq!(
+            join(&mut whole, json!({"events": [3], "total_events": 3})),
+            1
+        );
+        assert_eq!(whole["events"], json!([1, 2, 3]));
+        assert_eq!(progress(&whole), (3, Some(3)));
+    }
+}

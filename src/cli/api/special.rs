@@ -1,0 +1,224 @@
+//! What some operations need beyond the catalogue.
+
+use serde_json::Value;
+
+use crate::http::{ClientSettings, client};
+use crate::provider::Operation;
+
+use super::super::failure::Failure;
+use super::arguments::Options;
+
+/// Before anything is sent.
+pub(super) fn check(
+    operation: &Operation,
+    request: &Value,
+    options: &Options,
+) -> Result<(), Failure> {
+    match operation.path {
+        "/sms/send" => sms(request),
+        "/api_keys/add" if !options.show_secrets && !options.dry_run => {
+            let words = "the answer holds the new key, and it is never shown again";
+            Err(Failure::new(words).hint("add --show-secrets"))
+        }
+        "/users/smtp/add"
+            if request["email_password"].is_null() && !options.show_secrets && !options.dry_run =>
+        {
+            let words = "the answer holds the password that the provider makes up";
+            Err(Failure::new(words).hint("add --show-secrets, or choose one with --email_password"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn sms(request: &Value) -> Result<(), Failure> {
+    let numbers = request["destination"].as_array().map_or(0, Vec::len);
+    if numbers > SMS_NUMBERS_MAX {
+        let words = format!("{numbers} numbers, the provider takes {SMS_NUMBERS_MAX} a call");
+        return Err(Failure::new(words).hint("send to the rest in further calls"));
+    }
+    let segments = segments(request["content"].as_str().unwrap_or_default());
+    eprintln!(
+        "{segments} segment{} to {numbers} number{}: {} units",
+        if segments == 1 { "" } else { "s" },
+        if numbers == 1 { "" } else { "s" },
+        segments * numbers
+    );
+    Ok(())
+}
+
+/// How many short messages a text takes (3GPP TS 23.038): 160 characters of the GSM alphabet in one or
+/// 153 in each of several; 70 and 67 as soon as one character is not of that alphabet.
+fn segments(text: &str) -> usize {
+    let mut septets = Some(0);
+    for character in text.chars() {
+        let width = if GSM.contains(character) {
+            Some(1)
+        } else if GSM_EXTENSION.contains(character) {
+            Some(2)
+        } else {
+            None
+        };
+        septets = septets.zip(width).map(|(sum, width)| sum + width);
+    }
+    let (length, alone, each) = match septets {
+        Some(septets) => (septets, 160, 153),
+        None => (text.encode_utf16().count(), 70, 67),
+    };
+    if length <= alone {
+        1
+    } else {
+        length.div_ceil(each)
+    }
+}
+
+/// After the answer; `true` where it has been printed already.
+pub(super) async fn answered(
+    operation: &Operation,
+    data: &Value,
+    options: &Options,
+) -> Result<bool, Failure> {
+    match operation.path {
+        "/domain/verify" => {
+            let missing = zone(data);
+            if missing.is_empty() {
+                eprintln!("all DNS records are in place");
+            } else {
+                eprintln!("DNS records still missing, as lines of a zone file:\n\n{missing}");
+            }
+            Ok(false)
+        }
+        "/archive/email" => save(data, options).await.map(|()| true),
+        _ => Ok(false),
+    }
+}
+
+/// The records that are not verified.
+fn zone(data: &Value) -> String {
+    let mut lines = String::new();
+    let mut record = |owner: &str, target: &Value| {
+        if let Some(target) = target.as_str().filter(|target| !target.is_empty()) {
+            let dot = |name: &str| format!("{}.", name.trim_end_matches('.'));
+            lines.push_str(&format!(
+                "{}\t3600\tIN\tCNAME\t{}\n",
+                dot(owner),
+                dot(target)
+            ));
+        }
+    };
+    for entry in data["domains"].as_array().into_iter().flatten() {
+        let domain = &entry["domain"];
+        let name = domain["fulldomain"].as_str().unwrap_or_default();
+        let selector = |member: &str| domain[member].as_str().unwrap_or_default();
+        if domain["dkim_verified"] != true {
+            record(
+                &format!("{}._domainkey.{name}", selector("dkim_selector")),
+                &domain["dkim_value"],
+            );
+        }
+        if domain["rpath_verified"] != true {
+            record(
+                &format!("{}.{name}", selector("rpath_selector")),
+                &domain["rpath_value"],
+            );
+        }
+        for tracker in entry["trackers"].as_array().into_iter().flatten() {
+            if tracker["enabled"] == true && tracker["cname_verified"] != true {
+                record(
+                    tracker["fulldomain"].as_str().unwrap_or_default(),
+                    &tracker["cname_value"],
+                );
+            }
+        }
+    }
+    lines
+}
+
+async fn save(data: &Value, options: &Options) -> Result<(), Failure> {
+    let Some(url) = data["url"].as_str().filter(|url| !url.is_empty()) else {
+        return Err(Failure::new(
+            "the answer names no address to download the mail from",
+        ));
+    };
+    let local = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
+    if !url.starts_with("https://") && !local.iter().any(|start| url.starts_with(start)) {
+        return Err(Failure::new(
+            "the mail would be downloaded in clear: not done",
+        ));
+    }
+    let settings = ClientSettings {
+        connect_timeout: std::time::Duration::from_secs(10),
+        ca_file: None,
+        proxy: url.starts_with("https://"),
+    };
+    let client = client(&settings).map_err(|error| Failure::of(&error))?;
+    let download = async {
+        client
+            .get(url)
+            .send()
+            .await?
+            .error_for_status()?
+            .bytes()
+            .await
+    };
+    // The address is as good as a key to the mail: it does not belong into an error.
+    let mail = download
+        .await
+        .map_err(|error| Failure::of(&error.without_url()))?;
+    let id = data["email_id"].as_str().unwrap_or("mail");
+    let plain = |character: char| character.is_ascii_alphanumeric() || character == '-';
+    let name: String = id.chars().filter(|character| plain(*character)).collect();
+    let path = options
+        .out
+        .clone()
+        .unwrap_or_else(|| format!("{name}.eml").into());
+    let mut file = std::fs::File::create_new(&path).map_err(|error| {
+        Failure::new(format!("cannot create {}: {error}", path.display()))
+            .hint("choose another --out")
+    })?;
+    std::io::Write::write_all(&mut file, &mail).map_err(|error| Failure::of(&error))?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+const SMS_NUMBERS_MAX: usize = 100;
+const GSM: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
+const GSM_EXTENSION: &str = "\u{c}^{}\\[~]|€";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn segments_are_counted_as_phones_count_them() {
+        for (text, count) in [
+            ("a".repeat(160), 1),
+            ("a".repeat(161), 2),
+            ("a".repeat(307), 3),
+            ("€".repeat(80), 1),
+            ("€".repeat(81), 2),
+            ("ж".repeat(70), 1),
+            ("ж".repeat(71), 2),
+            (String::new(), 1),
+        ] {
+            assert_eq!(segments(&text), count, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_missing_records_become_lines_of_a_zone() {
+        let data = json!({"domains": [{
+            "domain": {"fulldomain": "shop.example", "dkim_selector": "s1", "dkim_value": "dkim.example.net",
+                "dkim_verified": false, "rpath_selector": "em1", "rpath_value": "return.example.net",
+                "rpath_verified": true},
+            "trackers": [{"fulldomain": "link.shop.example", "cname_value": "track.example.net",
+                "cname_verified": false, "enabled": true}],
+        }]});
+        assert_eq!(
+            zone(&data),
+            "s1._domainkey.shop.example.\t3600\tIN\tCNAME\tdkim.example.net.\n\
+             link.shop.example.\t3600\tIN\tCNAME\ttrack.example.net.\n"
+        );
+    }
+}

@@ -1,0 +1,576 @@
+//! `api GROUP VERB`: what a person types reaches the provider, and comes back readable. The real binary against
+//! the simulator.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use smtp2go_gateway::simulator::{Fault, ScriptedFault, SimulatedAccount, Simulator};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::eventually;
+use crate::support::golden::assert_golden;
+use crate::support::site::KEY;
+
+struct Desk {
+    simulator: Simulator,
+}
+
+/// Exit code, standard output, standard error.
+type Outcome = (i32, String, String);
+
+impl Desk {
+    async fn open() -> Self {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let account = SimulatedAccount::sample(KEY);
+        let simulator = Simulator::start(any, account, CancellationToken::new());
+        Self {
+            simulator: simulator.await.unwrap(),
+        }
+    }
+
+    async fn run_as(&self, key: &str, arguments: &[&str], input: &str) -> Outcome {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_smtp2go-gateway"))
+            .arg("api")
+            .args(arguments)
+            .env_clear()
+            .env("S2G__ACCOUNTS__DEFAULT__API_URL", self.simulator.api_url())
+            .env("SMTP2GO_API_KEY", key)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).await.unwrap();
+        drop(stdin);
+        let done = child.wait_with_output().await.unwrap();
+        let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
+        (
+            done.status.code().unwrap(),
+            text(done.stdout),
+            text(done.stderr),
+        )
+    }
+
+    /// Must succeed; the answer.
+    async fn api(&self, arguments: &[&str]) -> Value {
+        let (code, out, err) = self.run_as(KEY, arguments, "").await;
+        assert_eq!(code, 0, "{arguments:?}: {err}");
+        serde_json::from_str(&out).unwrap_or(Value::String(out))
+    }
+
+    /// Must fail; what it says.
+    async fn refused(&self, arguments: &[&str]) -> String {
+        let (code, out, err) = self.run_as(KEY, arguments, "").await;
+        assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}: {err}");
+        assert!(
+            err.starts_with("error: ") && err.contains("\nhint: "),
+            "{err}"
+        );
+        err
+    }
+}
+
+#[tokio::test]
+async fn users_are_added_viewed_edited_and_removed() {
+    let desk = Desk::open().await;
+    let refused = desk
+        .refused(&["users", "add", "--username", "scanner9"])
+        .await;
+    assert!(refused.contains("--show-secrets"), "{refused}");
+    desk.api(&[
+        "users",
+        "add",
+        "--username",
+        "scanner9",
+        "--email_password",
+        "not-real-12",
+    ])
+    .await;
+    desk.api(&[
+        "users",
+        "patch",
+        "--username",
+        "scanner9",
+        "--description",
+        "2nd floor",
+        "--status",
+        "blocked",
+    ])
+    .await;
+    let seen = desk.api(&["users", "view", "--username", "scanner9"]).await;
+    let user = &seen["results"][0];
+    assert_eq!(user["description"], "2nd floor");
+    assert_eq!(user["sending_allowed"], false);
+    assert_eq!(user["email_password"], "********", "secrets are masked");
+    let seen = desk
+        .api(&["users", "view", "--username", "scanner9", "--show-secrets"])
+        .await;
+    assert_eq!(seen["results"][0]["email_password"], "not-real-12");
+    desk.api(&[
+        "users",
+        "edit",
+        "--username",
+        "scanner9",
+        "--audit_email",
+        "a@example.com",
+    ])
+    .await;
+    let seen = desk.api(&["users", "view", "--username", "scanner9"]).await;
+    assert_eq!(
+        seen["results"][0]["description"], "",
+        "POST sets back what it leaves out"
+    );
+    let asked = desk
+        .refused(&["users", "remove", "--username", "scanner9"])
+        .await;
+    assert!(asked.contains("--yes"), "{asked}");
+    desk.api(&["users", "remove", "--username", "scanner9", "--yes"])
+        .await;
+    let gone = desk
+        .refused(&["users", "remove", "--username", "scanner9", "--yes"])
+        .await;
+    assert!(
+        gone.contains("There is no SMTP user") && gone.contains("request_id"),
+        "{gone}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_changed_changes_what_is_accepted() {
+    let desk = Desk::open().await;
+    let send = [
+        "email",
+        "send",
+        "--sender",
+        "shop@new.invalid",
+        "--to",
+        "ann@example.org",
+        "--subject",
+        "hello",
+        "--text_body",
+        "x",
+    ];
+    assert_eq!(desk.api(&send).await["failed"], 1, "not verified");
+    desk.api(&["domain", "add", "--domain", "new.invalid"])
+        .await;
+    assert_eq!(desk.api(&send).await["failed"], 1, "added, not verified");
+    desk.api(&["domain", "verify", "--domain", "new.invalid"])
+        .await;
+    let sent = desk.api(&send).await;
+    assert_eq!(
+        (&sent["succeeded"], &sent["failed"]),
+        (&json!(1), &json!(0))
+    );
+
+    desk.api(&["suppression", "add", "--email_address", "ann@example.org"])
+        .await;
+    let rejected = desk.api(&send).await;
+    let id = rejected["email_id"].as_str().unwrap();
+    let events = desk
+        .api(&["activity", "search", "--search_email_id", id])
+        .await;
+    assert_eq!(events["events"][0]["event"], "rejected");
+    desk.api(&[
+        "suppression",
+        "remove",
+        "--email_address",
+        "ann@example.org",
+        "--reasons",
+        "manual",
+        "--yes",
+    ])
+    .await;
+    desk.api(&[
+        "allowed-senders",
+        "update",
+        "--allowed_senders",
+        "example.com",
+        "--mode",
+        "whitelist",
+        "--yes",
+    ])
+    .await;
+    let refused = desk.api(&send).await;
+    assert!(
+        refused["failures"][0]
+            .as_str()
+            .unwrap()
+            .contains("not on your allowed list"),
+        "{refused}"
+    );
+    desk.api(&["allowed-senders", "add", "--allowed_senders", "new.invalid"])
+        .await;
+    assert_eq!(desk.api(&send).await["succeeded"], 1);
+    desk.api(&["domain", "remove", "--domain", "new.invalid", "--yes"])
+        .await;
+    assert_eq!(
+        desk.api(&["stats", "cycle"]).await["cycle_used"],
+        2,
+        "a rejected one is not used"
+    );
+}
+
+#[tokio::test]
+async fn every_group_goes_round() {
+    let desk = Desk::open().await;
+    let api = async |line: &str| desk.api(&line.split(' ').collect::<Vec<_>>()).await;
+    api("allowed-recipients update --allowed_recipients example.org --enabled true --yes").await;
+    assert_eq!(api("allowed-recipients view").await["enabled"], true);
+    api("allowed-recipients remove --allowed_recipients example.org --enabled=false --yes").await;
+    api("single-senders add --email_address me@elsewhere.invalid").await;
+    let senders = api("single-senders view").await;
+    assert_eq!(
+        senders["senders"][0]["email_address"],
+        "me@elsewhere.invalid"
+    );
+    api("single-senders remove --email_address me@elsewhere.invalid --yes").await;
+    api("ip-allow-list add --ip_address 192.0.2.0/24 --description office").await;
+    api("ip-allow-list edit --ip_address 192.0.2.0/24 --new_ip_address 192.0.2.0/25").await;
+    let list = api("ip-allow-list view").await;
+    assert_eq!(
+        list["ip_addresses"][0],
+        json!({"ip_address": "192.0.2.0/25", "description": "office"})
+    );
+    api("ip-allow-list remove --ip_address 192.0.2.0/25 --yes").await;
+    api("ip-auth edit --ip_address 192.0.2.9 --description printer").await;
+    assert_eq!(
+        api("ip-auth view").await["results"][0]["description"],
+        "printer"
+    );
+    api("ip-auth remove --ip_address 192.0.2.9 --yes").await;
+    api("template add --id hello --template_name Hello --subject Hi --html_body <b> --text_body {{name}}").await;
+    api("template edit --id hello --tags one --tags two").await;
+    assert_eq!(api("template view --id hello").await["name"], "Hello");
+    let mail =
+        "email send --sender a@example.com --to b@example.org --template_id hello --template_data";
+    let mut words: Vec<&str> = mail.split(' ').collect();
+    words.push(r#"{"name":"Ann"}"#);
+    assert_eq!(desk.api(&words).await["succeeded"], 1);
+    let raw = desk.simulator.deliveries()[0].raw.clone();
+    assert!(String::from_utf8_lossy(&raw).contains("Ann"), "{raw:?}");
+    assert_eq!(api("template search --tags one").await["total_count"], 1);
+    api("template delete --id hello --yes").await;
+    let added = api("subaccount add --fullname Branch --limit 500").await;
+    let id = added["id"].as_str().unwrap();
+    api(&format!("subaccount edit --id {id} --fullname Branch-2")).await;
+    api(&format!("subaccount close --id {id} --yes")).await;
+    let found = api("subaccount search --states closed").await;
+    assert_eq!(found["subaccounts"][0]["name"], "Branch-2");
+    api("sms send --destination +15555550100 --content hello").await;
+    assert_eq!(api("sms summary").await["total_messages"], 1);
+    assert!(
+        api("dedicated-ips view")
+            .await
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    assert!(api("api-keys index").await.as_array().unwrap().len() >= 70);
+    let id = desk.simulator.deliveries()[0].email_id.clone();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("mail.eml");
+    api(&format!(
+        "archive email --email_id {id} --out {}",
+        file.display()
+    ))
+    .await;
+    assert!(std::fs::read(file).unwrap() == raw);
+    assert_eq!(
+        api("archive search --recipient b@example.org").await["email_count"],
+        1
+    );
+    for verb in ["bounces", "history", "spam", "unsubs", "summary"] {
+        api(&format!("stats {verb}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_does_what_its_permissions_say_and_its_text_is_shown_once() {
+    let desk = Desk::open().await;
+    let refused = desk
+        .refused(&["api-keys", "add", "--description", "gateway"])
+        .await;
+    assert!(refused.contains("never shown again"), "{refused}");
+    let added = desk
+        .api(&[
+            "api-keys",
+            "add",
+            "--endpoints",
+            "/users/smtp/view",
+            "--show-secrets",
+        ])
+        .await;
+    let key = added[0]["api_key"].as_str().unwrap().to_owned();
+    let (code, ..) = desk.run_as(&key, &["users", "view"], "").await;
+    assert_eq!(code, 0);
+    let (code, _, err) = desk.run_as(&key, &["domain", "view"], "").await;
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("hint: give the key permission for /domain/view"),
+        "{err}"
+    );
+    let listed = desk.api(&["api-keys", "view", "--show-secrets"]).await;
+    assert!(
+        !listed.to_string().contains(&key),
+        "masked by the provider itself"
+    );
+    desk.api(&["api-keys", "patch", "--id", &key, "--status", "blocked"])
+        .await;
+    let (code, _, err) = desk.run_as(&key, &["users", "view"], "").await;
+    assert!(code == 1 && err.contains("401"), "{err}");
+    desk.api(&["api-keys", "remove", "--id", &key, "--yes"])
+        .await;
+}
+
+#[tokio::test]
+async fn a_sandbox_accepts_and_delivers_nothing() {
+    let desk = Desk::open().await;
+    let added = desk
+        .api(&[
+            "api-keys",
+            "add",
+            "--endpoints",
+            "*",
+            "--status",
+            "sandbox",
+            "--show-secrets",
+        ])
+        .await;
+    let key = added[0]["api_key"].as_str().unwrap();
+    let send = [
+        "email",
+        "send",
+        "--sender",
+        "a@example.com",
+        "--to",
+        "b@example.org",
+        "--subject",
+        "s",
+        "--text_body",
+        "x",
+    ];
+    let (code, out, _) = desk.run_as(key, &send, "").await;
+    assert!(code == 0 && out.contains("\"succeeded\": 1"), "{out}");
+    assert!(desk.simulator.deliveries()[0].recipients.is_empty());
+}
+
+#[tokio::test]
+async fn paging_is_followed_to_its_end() {
+    let desk = Desk::open().await;
+    let mails: Vec<Value> = (0..25)
+        .map(|n| json!({"sender": "a@example.com", "to": [format!("r{n}@example.org")], "subject": "s", "text_body": "x"}))
+        .collect();
+    let request = json!({ "emails": mails }).to_string();
+    let (code, _, err) = desk
+        .run_as(KEY, &["email", "batch", "--json", "-"], &request)
+        .await;
+    assert_eq!(code, 0, "{err}");
+    let one_page = desk.api(&["activity", "search", "--limit", "10"]).await;
+    assert_eq!(one_page["events"].as_array().unwrap().len(), 10);
+    let all = desk
+        .api(&["activity", "search", "--limit", "10", "--all"])
+        .await;
+    assert_eq!(all["events"].as_array().unwrap().len(), 25);
+    assert!(all.get("continue_token").is_none());
+}
+
+#[tokio::test]
+async fn scheduled_mail_leaves_on_time_or_is_cancelled() {
+    let desk = Desk::open().await;
+    let at = |seconds: i64| {
+        let now = smtp2go_gateway::clock::Clock.wall().0 / 1000;
+        (now + seconds).to_string()
+    };
+    let send = async |seconds: i64| {
+        let when = at(seconds);
+        let send = [
+            "email",
+            "send",
+            "--sender",
+            "a@example.com",
+            "--to",
+            "b@example.org",
+            "--subject",
+            "s",
+            "--text_body",
+            "x",
+            "--schedule",
+            &when,
+        ];
+        desk.api(&send).await["schedule_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let later = send(3600).await;
+    let waiting = desk.api(&["email", "scheduled-search"]).await;
+    assert_eq!(waiting[0]["schedule_id"], later);
+    desk.api(&[
+        "email",
+        "scheduled-remove",
+        "--schedule_id",
+        &later,
+        "--yes",
+    ])
+    .await;
+    assert_eq!(desk.api(&["email", "scheduled-search"]).await, json!([]));
+    send(2).await;
+    eventually("the scheduled mail", async || {
+        (!desk.simulator.deliveries().is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn webhooks_are_really_posted_and_again_when_refused() {
+    let desk = Desk::open().await;
+    let receiver = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", receiver.local_addr().unwrap());
+    desk.api(&[
+        "webhook",
+        "add",
+        "--url",
+        &url,
+        "--events",
+        "delivered",
+        "--output_format",
+        "json",
+        "--auth_header_type",
+        "bearer",
+        "--auth_header_value",
+        "token-1",
+    ])
+    .await;
+    let send = [
+        "email",
+        "send",
+        "--sender",
+        "a@example.com",
+        "--to",
+        "b@example.org",
+        "--subject",
+        "s",
+        "--text_body",
+        "x",
+    ];
+    desk.api(&send).await;
+    let mut bodies = Vec::new();
+    for status in ["500 Oops", "200 OK"] {
+        let (mut stream, _) = receiver.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"}") {
+            assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+        }
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        bodies.push(String::from_utf8(request).unwrap());
+    }
+    for body in &bodies {
+        assert!(
+            body.to_lowercase()
+                .contains("authorization: bearer token-1"),
+            "{body}"
+        );
+        assert!(body.contains("\"rcpt\":\"b@example.org\""), "{body}");
+    }
+    let shown = desk.api(&["webhook", "view"]).await;
+    assert_eq!(shown[0]["auth_header_value"], "********");
+    desk.api(&["webhook", "remove", "--id", "1", "--yes"]).await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_said_with_what_to_do() {
+    let desk = Desk::open().await;
+    let fault = |status: u16, body: &str| {
+        desk.simulator.script([ScriptedFault {
+            endpoint: None,
+            times: 9,
+            fault: Fault::Status {
+                status,
+                body: body.to_owned(),
+                retry_after: (status == 429).then_some(77),
+            },
+        }]);
+    };
+    let mut said = String::new();
+    for (status, body) in [
+        (401, ""),
+        (402, r#"{"data":{"error":"over"}}"#),
+        (429, ""),
+        (500, "<html>oops</html>"),
+        (503, "<html>busy</html>"),
+        (200, r#"{"data":{"domains":["#),
+    ] {
+        fault(status, body);
+        let view = desk.refused(&["domain", "view"]).await;
+        fault(status, body);
+        let add = desk
+            .refused(&["domain", "add", "--domain", "a.example"])
+            .await;
+        said.push_str(&format!("{status} {body}\n{view}{add}\n"));
+    }
+    desk.simulator.script([]);
+    let short = ["users", "add", "--username", "abc", "--email_password", "x"];
+    let refused = desk.refused(&short).await;
+    said.push_str(refused.split("request_id").next().unwrap());
+    assert_golden("api-errors.txt", &said);
+    let calls = desk.simulator.calls("/domain/add");
+    assert_eq!(calls, 6, "nothing that changes something is repeated");
+    let huge = "x".repeat(1_100_000);
+    let request = json!({ "domain": huge }).to_string();
+    let (code, _, err) = desk
+        .run_as(KEY, &["domain", "add", "--json", "-"], &request)
+        .await;
+    assert!(
+        code == 1 && err.contains("the provider takes 1000000"),
+        "{err}"
+    );
+    let numbers: Vec<String> = (0..101).map(|n| format!("+1555555{n:04}")).collect();
+    let mut words = vec!["sms", "send", "--content", "x"];
+    for number in &numbers {
+        words.extend(["--destination", number]);
+    }
+    let refused = desk.refused(&words).await;
+    assert!(refused.contains("101 numbers"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_dry_run_sends_nothing_and_shows_no_key() {
+    let desk = Desk::open().await;
+    let out = desk
+        .api(&[
+            "users",
+            "add",
+            "--username",
+            "scanner9",
+            "--email_password",
+            "not-real-12",
+            "--dry-run",
+        ])
+        .await;
+    let out = out.as_str().unwrap();
+    assert!(
+        out.starts_with("POST /users/smtp/add\nX-Smtp2go-Api-Key: ********\n"),
+        "{out}"
+    );
+    assert!(!out.contains("not-real-12") && !out.contains(KEY), "{out}");
+    assert_eq!(desk.simulator.calls("/users/smtp/add"), 0);
+}
+
+#[tokio::test]
+async fn missing_and_unknown_flags_are_usage_errors() {
+    let desk = Desk::open().await;
+    for words in [
+        &["domain", "add"][..],
+        &["domain", "add", "--domain", "a.example", "--colour", "red"],
+        &["domain", "paint"],
+        &["stats", "cycle", "--limit", "many"],
+    ] {
+        let (code, _, err) = desk.run_as(KEY, words, "").await;
+        assert_eq!(code, 2, "{words:?}: {err}");
+    }
+}
