@@ -14,12 +14,18 @@ import traceback
 import clients
 import disks
 import relay
+import vendors
 
 
 def main():
     binary, words = os.path.abspath(sys.argv[1]), sys.argv[2:]
     passed = failed = 0
-    for name, check in [*clients.checks(binary), *relay.checks(binary), *disks.checks(binary)]:
+    for name, check in [
+        *clients.checks(binary),
+        *relay.checks(binary),
+        *disks.checks(binary),
+        *vendors.checks(binary),
+    ]:
         if words and not any(word in name for word in words):
             continue
         began = time.monotonic()

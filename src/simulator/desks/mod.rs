@@ -21,7 +21,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{Clock, Timestamp};
-use crate::provider::{Effect, Kind, Method, Operation, operations};
+use crate::provider::{Effect, Field, Kind, Method, Operation, operations};
 
 use super::World;
 use super::answer;
@@ -193,7 +193,7 @@ async fn admit(
                 let why = format!("The field '{}' is required", field.name);
                 return Err(answer::invalid(field.name, &why));
             }
-            Some(value) if !fits(field.kind, value) => {
+            Some(value) if !fits(field, value) => {
                 let why = format!("The field '{}' is of another type: {value}", field.name);
                 return Err(answer::invalid(field.name, &why));
             }
@@ -226,10 +226,10 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-fn fits(kind: Kind, value: &Value) -> bool {
-    match kind {
+fn fits(field: &Field, value: &Value) -> bool {
+    match field.kind {
         // One client sends a schedule as a number.
-        Kind::Text => value.is_string() || value.is_number(),
+        Kind::Text => value.is_string() || (field.name == "schedule" && value.is_number()),
         Kind::Number => value.is_number(),
         Kind::Flag => value.is_boolean(),
         Kind::Texts => value
