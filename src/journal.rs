@@ -192,6 +192,12 @@ impl Journal {
         error!(account, %diagnostic, next_probe_s, hint, "account halted");
     }
 
+    /// A probe was not refused: the next mail is tried.
+    pub fn key_works(&self, account: &str) {
+        gauge!(telemetry::ACCOUNT_HALTED, "account" => account.to_owned()).set(0.0);
+        info!(account, "key not refused, trying one mail");
+    }
+
     /// Nothing is sent for a while. The mail waits.
     pub fn account_paused(
         &self,
@@ -200,6 +206,7 @@ impl Journal {
         diagnostic: &Diagnostic,
         pause: Duration,
     ) {
+        gauge!(telemetry::ACCOUNT_HALTED, "account" => account.to_owned()).set(0.0);
         gauge!(telemetry::BREAKER_OPEN, "account" => account.to_owned()).set(1.0);
         let pause_s = pause.as_secs_f64();
         warn!(account, cause, %diagnostic, pause_s, "account paused");

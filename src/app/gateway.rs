@@ -74,6 +74,9 @@ pub enum StartError {
     /// A certificate.
     #[error("cannot set up TLS")]
     Certificate(#[from] CertificateError),
+    /// A reload would give mail to an account that nobody forwards.
+    #[error("account {0} is new and needs a restart: nobody would forward its mail")]
+    NotRunning(String),
     /// The users of devices.
     #[error("cannot set up sign-in")]
     Users(#[from] UserError),
@@ -116,7 +119,7 @@ impl StartError {
                 "is another program on that port? Ports below 1024 need root or CAP_NET_BIND_SERVICE"
             }
             Self::Admin(_) => "choose another admin.bind",
-            Self::Users(_) => "",
+            Self::Users(_) | Self::NotRunning(_) => "",
         }
     }
 }
@@ -230,10 +233,18 @@ impl Gateway {
     pub fn reload(&mut self, config: &Config) -> Result<Vec<String>, StartError> {
         let authenticator = Authenticator::new(parts::users(config))?;
         let rules = parts::rules(config);
+        for account in rules.accounts() {
+            if !self.accounts.contains_key(account) {
+                return Err(StartError::NotRunning(account.to_owned()));
+            }
+        }
         self.authenticator.store(Arc::new(authenticator));
         self.rules.store(Arc::new(rules));
         for (name, account) in &config.accounts {
-            if let Some(keyed) = self.accounts.get(name) {
+            let old = self.config.accounts.get(name);
+            // A new key is for the new address, which needs a restart: the old one must not see it.
+            let same_place = old.is_some_and(|old| old.api_url == account.api_url);
+            if let (Some(keyed), true) = (self.accounts.get(name), same_place) {
                 keyed.change_key(account.api_key.clone());
             }
         }

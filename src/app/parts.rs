@@ -221,6 +221,13 @@ pub(super) fn need_restart(old: &Config, new: &Config) -> Vec<String> {
     if token(old) != token(new) && !keys.iter().any(|key| key.starts_with("admin.token")) {
         keys.insert("admin.token_file".to_owned());
     }
+    for (name, account) in &new.accounts {
+        let moved = keys.contains(&format!("accounts.{name}.api_url"));
+        let old = old.accounts.get(name).map(|old| old.api_key.expose());
+        if moved && old != Some(account.api_key.expose()) {
+            keys.insert(format!("accounts.{name}.api_key"));
+        }
+    }
     keys.into_iter().collect()
 }
 

@@ -6,10 +6,14 @@
 //!
 //! sd_notify(3), sd_watchdog_enabled(3)
 
+use std::sync::OnceLock;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
 use sd_notify::NotifyState;
 use tokio::task::JoinHandle;
 
-use crate::spool::Spool;
+use crate::spool::{Spool, SpoolError};
 
 /// Mail is accepted; or is again, after a reload.
 pub(super) fn ready() {
@@ -36,8 +40,9 @@ pub(super) fn watch(spool: Spool) -> JoinHandle<()> {
             return;
         };
         loop {
-            let answered = tokio::time::timeout(limit / 2, spool.probe()).await.is_ok();
-            if answered {
+            let answer = tokio::time::timeout(limit / 2, spool.probe()).await;
+            // A thread that has ended answers nothing any more.
+            if matches!(answer, Ok(answer) if !matches!(answer, Err(SpoolError::Stopped))) {
                 tell(&[NotifyState::Watchdog]);
             } else {
                 tracing::error!("the spool does not answer, the watchdog is not fed");
@@ -47,8 +52,28 @@ pub(super) fn watch(spool: Spool) -> JoinHandle<()> {
     })
 }
 
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "cannot tell the service manager");
+/// From a thread of its own: a service manager that does not listen must not stop anything here.
+fn tell(states: &[NotifyState<'static>]) {
+    static TOLD: OnceLock<SyncSender<Vec<NotifyState<'static>>>> = OnceLock::new();
+    let told = TOLD.get_or_init(|| {
+        let (told, states) = sync_channel::<Vec<NotifyState<'static>>>(UNHEARD_MAX);
+        let spawned = thread::Builder::new()
+            .name("notify".to_owned())
+            .spawn(move || {
+                for states in states {
+                    if let Err(error) = sd_notify::notify(&states) {
+                        tracing::warn!(%error, "cannot tell the service manager");
+                    }
+                }
+            });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "nobody to tell the service manager");
+        }
+        told
+    });
+    if told.try_send(states.to_vec()).is_err() {
+        tracing::debug!("the service manager does not listen");
     }
 }
+
+const UNHEARD_MAX: usize = 16;

@@ -49,6 +49,7 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         return None;
     }
     drop(leased);
+    let key_number = shared.provider.key_number();
     let answer = shared.provider.send_mime(upload).await;
     let Classified {
         mut outcome,
@@ -58,6 +59,8 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         account = match probe(&shared.provider).await {
             Probed::Works => AccountEffect::Trouble,
             Probed::Refused(effect, _) => effect,
+            // Never to be bounced for it; the next probe lets one attempt through.
+            Probed::Unclear => AccountEffect::Halt,
         };
     }
     let now = shared.clock.wall();
@@ -93,7 +96,9 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         Outcome::Accepted { .. } => Diagnostic::new(""),
         Outcome::Deferred(why) | Outcome::Bounced(why) | Outcome::Unknown(why) => why,
     };
-    Some(Attempted {
+    // What a key was told says nothing about the one that has taken its place.
+    let outdated = account == AccountEffect::Halt && key_number != shared.provider.key_number();
+    (!outdated).then_some(Attempted {
         account,
         diagnostic,
     })

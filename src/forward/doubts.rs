@@ -63,6 +63,7 @@ async fn next(shared: &Shared, asked: &mut VecDeque<Instant>) -> Next {
         account: shared.settings.account.clone(),
         work: Work::Doubts,
         limit: 1,
+        except: None,
     };
     match shared.spool.lease(request).await {
         Ok((mut leased, next_due)) => match (leased.pop(), next_due) {
@@ -109,9 +110,13 @@ async fn repeat(shared: &Shared, doubt: Leased) {
     if shared.settings.unknown == Unknown::Hold {
         let why = "an attempt went without an answer, and the provider does not know the mail";
         hold(shared, &doubt, why).await;
-    } else if let Some(attempted) = attempt(shared, doubt).await {
-        shared.note(attempted, 0);
+        return;
     }
+    if let Some(attempted) = attempt(shared, doubt).await {
+        shared.heed(attempted.account, &attempted.diagnostic);
+    }
+    // It may be due again before anything that the workers know of.
+    shared.woken.notify_one();
 }
 
 /// The provider's name for the mail, if it knows it.

@@ -3,39 +3,35 @@
 use crate::journal::Chain;
 use crate::mail::Diagnostic;
 use crate::provider::groups::api_keys::ViewPermissions;
-use crate::provider::groups::email::SendMimeEmail;
-use crate::provider::{ApiError, Disposition, Endpoint as _, Provider};
+use crate::provider::{ApiError, Disposition, Provider};
 
 use super::classify::AccountEffect;
 
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Probed {
-    /// The key works, or nothing speaks against it: an attempt will tell.
+    /// The provider knows the key.
     Works,
-    /// It does not.
+    /// It does not, or has another reason of its own.
     Refused(AccountEffect, Diagnostic),
+    /// Somebody refuses this call, too, which says nothing about the key: only an attempt can tell.
+    Unclear,
 }
 
-/// Asks what the key may do.
+/// Asks what the key may do. The list itself decides nothing: how it is written is not known well enough.
 pub(super) async fn probe(provider: &Provider) -> Probed {
     let error = match provider.call(&ViewPermissions {}).await {
-        Ok(permissions) if permissions.cover(SendMimeEmail::PATH) => return Probed::Works,
-        Ok(_) => {
-            let why = "the key has no permission for /email/mime";
-            return Probed::Refused(AccountEffect::Halt, Diagnostic::new(why));
-        }
-        // Answered, but not as documented.
-        Err(ApiError::Unintelligible(_)) => return Probed::Works,
+        // Answered, though perhaps not as documented.
+        Ok(_) | Err(ApiError::Unintelligible(_)) => return Probed::Works,
         Err(error) => error,
     };
     let effect = match error.disposition() {
-        Disposition::Halt | Disposition::Suspect => AccountEffect::Halt,
+        Disposition::Halt => AccountEffect::Halt,
         Disposition::Quota => AccountEffect::Quota,
         Disposition::Throttle(wait) => AccountEffect::Throttle(wait),
         Disposition::Defer | Disposition::Unknown => AccountEffect::Trouble,
-        // The call itself is not known there; that is not the key's fault.
-        Disposition::Bounce => return Probed::Works,
+        // Such as a proxy that lets nothing but mail through.
+        Disposition::Suspect | Disposition::Bounce => return Probed::Unclear,
     };
     Probed::Refused(effect, Diagnostic::new(Chain(&error).to_string()))
 }

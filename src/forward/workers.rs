@@ -1,11 +1,11 @@
 //! Leases what is due and keeps a bounded number of attempts under way.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -64,8 +64,8 @@ pub(super) struct Shared {
     pub(super) settings: ForwardSettings,
     /// Rung when there is a new doubt.
     pub(super) doubtful: Arc<Notify>,
-    /// Rung when the key has changed.
-    woken: Arc<Notify>,
+    /// Rung when the key has changed, or a doubt has become mail again.
+    pub(super) woken: Arc<Notify>,
     breaker: Arc<Mutex<Breaker>>,
     window: Arc<Mutex<Window>>,
 }
@@ -86,7 +86,7 @@ impl Shared {
         self.heed(attempted.account, &attempted.diagnostic);
     }
 
-    fn heed(&self, effect: AccountEffect, diagnostic: &Diagnostic) {
+    pub(super) fn heed(&self, effect: AccountEffect, diagnostic: &Diagnostic) {
         let account = &self.settings.account;
         let notice = self.breaker().note(effect, diagnostic, self.clock.now());
         match notice {
@@ -165,17 +165,18 @@ impl Forwarder {
         let mut attempts: JoinSet<Ended> = JoinSet::new();
         // Leased, and waiting for a place: one request to the spool serves many attempts.
         let mut ready: VecDeque<Leased> = VecDeque::new();
+        let mut lanes: HashMap<task::Id, String> = HashMap::new();
         let doubts = tokio::spawn(settle_doubts(self.shared.clone(), stop.clone()));
         while !stop.is_cancelled() {
             arrivals.mark_unchanged();
-            let wake_at = self.start_due(&mut attempts, &mut ready).await;
+            let wake_at = self.start_due(&mut attempts, &mut ready, &mut lanes).await;
             let busy = attempts.len() >= self.room();
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(ended) = attempts.join_next() => {
-                    self.ended(ended, attempts.len());
-                    while let Some(ended) = attempts.try_join_next() {
-                        self.ended(ended, attempts.len());
+                Some(ended) = attempts.join_next_with_id() => {
+                    self.ended(ended, attempts.len(), &mut lanes);
+                    while let Some(ended) = attempts.try_join_next_with_id() {
+                        self.ended(ended, attempts.len(), &mut lanes);
                     }
                 }
                 // With all slots taken nothing new could be started.
@@ -185,8 +186,8 @@ impl Forwarder {
             }
         }
         let drained = tokio::time::timeout(self.shared.settings.drain_max, async {
-            while let Some(ended) = attempts.join_next().await {
-                self.ended(ended, attempts.len());
+            while let Some(ended) = attempts.join_next_with_id().await {
+                self.ended(ended, attempts.len(), &mut lanes);
             }
             drop(doubts.await);
         });
@@ -201,27 +202,47 @@ impl Forwarder {
         &self,
         attempts: &mut JoinSet<Ended>,
         ready: &mut VecDeque<Leased>,
+        lanes: &mut HashMap<task::Id, String>,
     ) -> Instant {
         let now = self.shared.clock.now();
         let look_again = Instant::from_std(now + IDLE_MAX);
         let permit = self.shared.breaker().permit(now);
+        if permit != Permit::Full {
+            // When mail flows again, somebody else's turn may have come.
+            for leased in ready.drain(..) {
+                self.shared.spool.release(&leased).await;
+            }
+        }
         match permit {
             Permit::Full | Permit::One => {}
             Permit::Wait(until) => return look_again.min(Instant::from_std(until)),
             Permit::Probe => {
                 if attempts.is_empty() {
                     let provider = self.shared.provider.clone();
-                    attempts.spawn(async move { Ended::Probe(probe(&provider).await) });
+                    attempts.spawn(async move {
+                        let key_number = provider.key_number();
+                        Ended::Probe(probe(&provider).await, key_number)
+                    });
                 }
                 return look_again;
             }
         }
         let mut next_due = None;
-        if ready.is_empty() && attempts.len() < self.room() {
+        let room = self.room();
+        let full = || filled_by(lanes, attempts.len(), room);
+        let waiting = |ready: &VecDeque<Leased>| match full() {
+            Some(lane) => ready.iter().any(|leased| leased.lane != lane),
+            None => !ready.is_empty(),
+        };
+        if attempts.len() < room && !waiting(ready) {
             let request = LeaseRequest {
                 account: self.shared.settings.account.clone(),
                 work: Work::Mail,
-                limit: self.shared.settings.concurrency * LEASES_PER_PLACE,
+                limit: match permit {
+                    Permit::Full => room * LEASES_PER_PLACE,
+                    _ => 1,
+                },
+                except: full().map(str::to_owned),
             };
             match self.shared.spool.lease(request).await {
                 Ok((leased, due)) => {
@@ -234,11 +255,18 @@ impl Forwarder {
                 }
             }
         }
-        while attempts.len() < self.room()
-            && let Some(leased) = ready.pop_front()
-        {
-            let shared = self.shared.clone();
-            attempts.spawn(async move { Ended::Attempt(attempt(&shared, leased).await) });
+        while attempts.len() < room {
+            let next = match filled_by(lanes, attempts.len(), room) {
+                Some(lane) => ready.iter().position(|leased| leased.lane != lane),
+                None => (!ready.is_empty()).then_some(0),
+            };
+            let Some(leased) = next.and_then(|next| ready.remove(next)) else {
+                break;
+            };
+            let (shared, lane) = (self.shared.clone(), leased.lane.clone());
+            let task =
+                attempts.spawn(async move { Ended::Attempt(attempt(&shared, leased).await) });
+            lanes.insert(task.id(), lane);
         }
         match next_due {
             Some(due) => look_again.min(Instant::from_std(now + self.until(due))),
@@ -258,18 +286,45 @@ impl Forwarder {
         due.since(self.shared.clock.wall())
     }
 
-    fn ended(&self, ended: Result<Ended, tokio::task::JoinError>, under_way: usize) {
-        match ended {
-            Ok(Ended::Attempt(Some(attempted))) => self.shared.note(attempted, under_way),
-            Ok(Ended::Attempt(None)) => {}
-            Ok(Ended::Probe(Probed::Works)) => {
-                self.shared.breaker().key_works(self.shared.clock.now());
+    fn ended(
+        &self,
+        ended: Result<(task::Id, Ended), task::JoinError>,
+        under_way: usize,
+        lanes: &mut HashMap<task::Id, String>,
+    ) {
+        let ended = match ended {
+            Ok((id, ended)) => {
+                lanes.remove(&id);
+                ended
             }
-            Ok(Ended::Probe(Probed::Refused(effect, why))) => self.shared.heed(effect, &why),
-            // Its lease will expire and leave a doubt.
-            Err(error) => tracing::error!(%error, "an attempt ended without settling"),
+            Err(error) => {
+                lanes.remove(&error.id());
+                // Its lease will expire and leave a doubt.
+                tracing::error!(%error, "an attempt ended without settling");
+                return;
+            }
+        };
+        match ended {
+            Ended::Attempt(Some(attempted)) => self.shared.note(attempted, under_way),
+            Ended::Attempt(None) => {}
+            // Of a key that is not in use any more: the next one is probed at once.
+            Ended::Probe(_, number) if number != self.shared.provider.key_number() => {}
+            Ended::Probe(Probed::Works | Probed::Unclear, _) => {
+                self.shared.breaker().key_works(self.shared.clock.now());
+                self.shared.journal.key_works(&self.shared.settings.account);
+                self.shared.doubtful.notify_one();
+            }
+            Ended::Probe(Probed::Refused(effect, why), _) => self.shared.heed(effect, &why),
         }
     }
+}
+
+/// The lane that has all places but the last one, which is kept for the others: a burst of large mail on a slow
+/// line must not hold up somebody's alarm until one of them is through.
+fn filled_by(lanes: &HashMap<task::Id, String>, under_way: usize, room: usize) -> Option<&str> {
+    let first = lanes.values().next()?;
+    let alone = room > 1 && under_way + 1 >= room && lanes.values().all(|lane| lane == first);
+    alone.then_some(first.as_str())
 }
 
 /// An account's key, to be changed while mail is being handed on.
@@ -282,6 +337,7 @@ impl Keyed {
         if self.0.provider.change_key(key) {
             self.0.breaker().key_changed(self.0.clock.now());
             self.0.woken.notify_one();
+            self.0.doubtful.notify_one();
         }
     }
 }
@@ -289,7 +345,8 @@ impl Keyed {
 /// What a task of the forwarder leaves behind.
 enum Ended {
     Attempt(Option<Attempted>),
-    Probe(Probed),
+    /// And which key it was asked with.
+    Probe(Probed, u64),
 }
 
 /// How long a breaker stays open after troubles, unless retries are quicker: short, because most

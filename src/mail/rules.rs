@@ -16,6 +16,14 @@ pub struct Rules {
     pub devices: BTreeMap<Arc<str>, DeviceRule>,
 }
 
+impl Rules {
+    /// The accounts whose keys forward somebody's mail.
+    pub fn accounts(&self) -> impl Iterator<Item = &str> {
+        let listeners = self.listeners.values().map(|listener| &*listener.account);
+        listeners.chain(self.devices.values().map(|device| &*device.account))
+    }
+}
+
 /// What a listener allows by itself.
 #[derive(Clone, Debug)]
 pub struct ListenerRule {

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -68,6 +68,8 @@ pub struct Provider {
     base_url: String,
     /// Replaced while in use.
     key: Arc<ArcSwap<Secret<String>>>,
+    /// How many keys there have been.
+    keys: Arc<AtomicU64>,
     deadlines: Deadlines,
 }
 
@@ -78,6 +80,7 @@ impl Provider {
             client,
             base_url: account.base_url,
             key: Arc::new(ArcSwap::from_pointee(account.key)),
+            keys: Arc::default(),
             deadlines,
         }
     }
@@ -87,8 +90,14 @@ impl Provider {
         let differs = self.key.load().expose() != key.expose();
         if differs {
             self.key.store(Arc::new(key));
+            self.keys.fetch_add(1, Ordering::AcqRel);
         }
         differs
+    }
+
+    /// Which key is in use: a number that changes with it.
+    pub fn key_number(&self) -> u64 {
+        self.keys.load(Ordering::Acquire)
     }
 
     /// Performs an operation; the type of the request says which.
@@ -98,9 +107,13 @@ impl Provider {
     pub async fn call<E: Endpoint>(&self, request: &E) -> Result<E::Response, ApiError> {
         let body =
             serde_json::to_vec(request).map_err(|error| ApiError::Unreachable(Box::new(error)))?;
-        let body = self
+        let mut body = self
             .exchange(E::METHOD, E::PATH, body, E::REPEATABLE)
             .await?;
+        if body.is_empty() {
+            // Some calls answer nothing at all (NOTES section 16).
+            body.extend_from_slice(b"{}");
+        }
         read_data::<E::Response>(&body).map(|(data, _)| data)
     }
 
@@ -134,16 +147,14 @@ impl Provider {
         repeatable: bool,
     ) -> Result<Vec<u8>, ApiError> {
         let octets = body.len() as u64;
-        // Whether the body left can't be seen here; only what may be repeated is called lightly.
-        let complete = !repeatable;
+        // Whether the body left can't be seen here: it is given the time that a slow line needs.
+        let upload = Duration::from_secs(octets / self.deadlines.upload_rate_min.max(1));
+        let left = async move {
+            sleep(upload).await;
+            !repeatable
+        };
         let (_, body) = self
-            .send(
-                method,
-                path,
-                Body::from(body),
-                octets,
-                async move { complete },
-            )
+            .send(method, path, Body::from(body), octets, left)
             .await?;
         Ok(body)
     }
@@ -251,11 +262,11 @@ impl Provider {
                 Err(_) if status >= 300 => break,
                 Err(error) => return Err(ApiError::AnswerLost(Box::new(error.without_url()))),
             }
+            if status >= 300 && body.len() > REFUSAL_OCTETS_MAX {
+                break;
+            }
             if body.len() > ANSWER_OCTETS_MAX {
-                if status >= 300 {
-                    break;
-                }
-                let why = format!("over {ANSWER_OCTETS_MAX} octets");
+                let why = format!("over {ANSWER_OCTETS_MAX} octets: ask for less at once");
                 return Err(ApiError::Unintelligible(why));
             }
         }
@@ -338,5 +349,7 @@ fn read_retry_after(value: &HeaderValue) -> Option<Duration> {
 /// More than the system buffers for one connection by default.
 const SOCKET_OCTETS_MAX: u64 = 4 * 1024 * 1024;
 
-/// The vendor cuts bodies at 1 MB itself; an answer to a send is a few hundred octets.
-const ANSWER_OCTETS_MAX: usize = 1024 * 1024;
+/// Thousands of events with their headers; an answer to a send is a few hundred octets.
+const ANSWER_OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// Whatever follows, it is a refusal.
+const REFUSAL_OCTETS_MAX: usize = 64 * 1024;

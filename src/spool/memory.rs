@@ -206,6 +206,7 @@ impl Store for MemoryStore {
             key,
             account: message.submission.account.clone(),
             device: message.submission.device.clone(),
+            lane: message.submission.lane(),
             received_at: message.submission.received_at,
             attempts: part.attempts,
             failing_since: part.failing_since,
@@ -277,7 +278,8 @@ impl Store for MemoryStore {
         let (message, index) = self.tables.part(attempt.key)?;
         let part = &mut message.parts[index];
         let was = part.state;
-        if !matches!(was, State::Queued | State::InDoubt) {
+        let expected = part.attempts + 1 == attempt.number;
+        if !expected || !matches!(was, State::Queued | State::InDoubt) {
             return Err(SpoolError::Stale);
         }
         part.possibly_duplicate |= was == State::InDoubt;

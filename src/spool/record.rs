@@ -159,6 +159,8 @@ pub struct Leased {
     pub account: String,
     /// The device that sent it.
     pub device: Option<String>,
+    /// Whose turn it is: the device, or the address of a client without one.
+    pub lane: String,
     /// When the message was accepted.
     pub received_at: Timestamp,
     /// Attempts so far.

@@ -24,9 +24,11 @@ impl Turns {
         (account, state): (&str, State),
         now: Timestamp,
         limit: usize,
+        except: Option<&str>,
         skip: &dyn Fn(DispatchKey) -> bool,
     ) -> Result<(Vec<Leased>, Vec<DispatchKey>), SpoolError> {
         let mut lanes = store.due_lanes(account, state, now)?;
+        lanes.retain(|lane| Some(lane.as_str()) != except);
         let turn = (account.to_owned(), state);
         if let Some(last) = self.0.get(&turn) {
             let behind = lanes.partition_point(|lane| lane <= last);

@@ -60,6 +60,8 @@ pub struct LeaseRequest {
     pub work: Work,
     /// At most so many.
     pub limit: usize,
+    /// But nothing of this lane.
+    pub except: Option<String>,
 }
 
 /// The two kinds of work there are for a forwarder.
@@ -653,6 +655,7 @@ impl Writer {
             (&request.account, state),
             now,
             request.limit,
+            request.except.as_deref(),
             &|key| leases.contains_key(&key),
         )?;
         for key in damaged {

@@ -251,6 +251,74 @@ async fn a_mail_that_a_firewall_dislikes_does_not_halt_its_account() {
 }
 
 #[tokio::test]
+async fn a_halted_account_resumes_where_the_probe_itself_is_refused() {
+    let api = Api::start(&[
+        Act::Answer("401 Unauthorized", ""),
+        // Such as a proxy that lets nothing but mail through.
+        Act::Answer("404 Not Found", "<html>a proxy</html>"),
+        ACCEPTED,
+    ])
+    .await;
+    let record = through(&api, "", is_settled).await;
+    assert_eq!(events(&record), ["deferred", "accepted"]);
+}
+
+/// One client on each of two loopback addresses; the second one is a device.
+const TWO_LANES: &str =
+    "[devices.ups]\nnetworks = [\"127.0.0.2\"]\nallowed_senders = [\"example.com\"]";
+
+#[tokio::test]
+async fn a_burst_that_waits_for_the_provider_does_not_hold_up_an_alarm() {
+    let site = Site::start(TWO_LANES).await;
+    site.simulator
+        .change_account(|account| account.api_keys.clear());
+    let mut erp = site.client().await;
+    erp.say("EHLO erp").await.expect("250");
+    for _ in 0..120 {
+        erp.send("a@example.com", &["b@example.org"], MESSAGE).await;
+    }
+    let mut ups = Client::connect_from("127.0.0.2", site.smtp("lan")).await;
+    ups.say("EHLO ups").await.expect("250");
+    ups.send("a@example.com", &["alarm@example.org"], MESSAGE)
+        .await;
+    site.simulator
+        .change_account(|account| account.api_keys.push(KEY.to_owned()));
+    let deliveries = site.delivered(121).await;
+    let place = deliveries
+        .iter()
+        .position(|delivery| delivery.recipients[0].starts_with("alarm"));
+    // What was under way, and what the window takes at once, may be ahead of it.
+    assert!(place.unwrap() < 30, "the alarm was number {place:?} of 121");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn one_device_never_has_all_places() {
+    let api = Api::start(&[Act::Silence]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path(), &api.url(), TWO_LANES);
+    let gateway = Gateway::start(&config).await.unwrap();
+    let lan = gateway.smtp()["lan"][0];
+    let mut erp = Client::connect(lan).await;
+    erp.say("EHLO erp").await.expect("250");
+    for _ in 0..10 {
+        erp.send("a@example.com", &["b@example.org"], MESSAGE).await;
+    }
+    // The window begins with four places.
+    eventually("three attempts", async || {
+        (api.requests() == 3).then_some(())
+    })
+    .await;
+    let mut ups = Client::connect_from("127.0.0.2", lan).await;
+    ups.say("EHLO ups").await.expect("250");
+    ups.send("a@example.com", &["b@example.org"], MESSAGE).await;
+    eventually("the alarm", async || (api.requests() == 4).then_some(())).await;
+    let counts = gateway.spool().counts();
+    assert_eq!(counts.of(State::InFlight), 4);
+    drop(gateway);
+}
+
+#[tokio::test]
 async fn an_outage_costs_a_few_attempts_not_one_for_every_mail_that_waits() {
     let site = Site::start("[forward]\nretry_first = \"3s\"\nretry_max = \"3s\"").await;
     site.simulator.script([ScriptedFault {

@@ -171,6 +171,21 @@ async fn a_disk_that_fills_up_costs_replies_not_mail_and_nothing_needs_a_restart
     let process = Process::start(directory.path(), &simulator.api_url()).await;
     let waited = tokio::time::timeout(Duration::from_secs(30), simulator.delivered(3)).await;
     waited.expect("all that was accepted");
+    // Something half-accepted would come behind the others.
+    let queue = format!("http://{}/api/queue?limit=1", process.admin);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    eventually("the queue to be empty", async || {
+        let open = client
+            .get(&queue)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        (open.trim() == "[]").then_some(())
+    })
+    .await;
     let mut delivered: Vec<usize> = simulator
         .deliveries()
         .iter()

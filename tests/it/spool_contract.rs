@@ -56,6 +56,7 @@ contract! {
     an_attempt_goes_through_the_states_of_the_table
     a_doubt_is_due_again_at_its_time_and_marked_when_repeated
     a_doubt_is_settled_by_what_the_provider_knows
+    an_older_copy_of_a_lease_can_not_be_attempted
     a_held_dispatch_is_never_due
     an_operator_holds_releases_retries_and_drops
     a_stored_message_can_be_read_until_it_is_settled
@@ -135,6 +136,7 @@ async fn lease_work(spool: &Spool, account: &str, work: Work, limit: usize) -> V
             account,
             work,
             limit,
+            except: None,
         })
         .await
         .unwrap()
@@ -256,6 +258,7 @@ async fn an_attempt_goes_through_the_states_of_the_table(spool: Spool) {
         account: "default".to_owned(),
         work: Work::Mail,
         limit: 1,
+        except: None,
     };
     assert_eq!(spool.lease(request).await.unwrap().1, Some(until));
 
@@ -315,6 +318,20 @@ async fn a_doubt_is_settled_by_what_the_provider_knows(spool: Spool) {
         ]
     );
     assert_eq!(record.events[4].email_id.as_deref(), Some("e7"));
+}
+
+async fn an_older_copy_of_a_lease_can_not_be_attempted(spool: Spool) {
+    store(&spool, submission("default", &["b@site.test"]), b"x").await;
+    let leased = lease(&spool, 1).await;
+    let old = leased[0].attempt(Clock.wall());
+    attempt(&spool, &leased[0], Transition::InDoubt(Clock.wall(), why())).await;
+    assert!(
+        matches!(spool.begin_attempt(old).await, Err(SpoolError::Stale)),
+        "it would be repeated without being looked up"
+    );
+    let doubt = doubts(&spool).await;
+    let next = doubt[0].attempt(Clock.wall());
+    spool.begin_attempt(next).await.unwrap();
 }
 
 async fn a_held_dispatch_is_never_due(spool: Spool) {

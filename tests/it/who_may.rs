@@ -302,6 +302,25 @@ async fn devices_and_trust_are_reloaded_and_other_changes_are_named() {
         .expect("235");
     client.say("MAIL FROM:<a@example.com>").await.expect("250");
 
+    // Nobody would forward the mail of an account that does not run yet.
+    let foreign = config(
+        site.data_dir(),
+        &url,
+        &format!(
+            "[listeners.lan]\naccount = \"new\"\n[accounts.new]\napi_url = {url:?}\napi_key = \"api-1\""
+        ),
+    );
+    let refused = site.gateway.reload(&foreign).unwrap_err().to_string();
+    assert!(refused.contains("account new is new"), "{refused}");
+    // Nor may a new key be shown to the address that it is not for.
+    let moved = config(site.data_dir(), "http://127.0.0.1:1/v3", "");
+    assert!(
+        site.gateway
+            .reload(&moved)
+            .unwrap()
+            .contains(&"accounts.default.api_url".to_owned())
+    );
+
     let trusting = config(site.data_dir(), &url, "");
     assert!(site.gateway.reload(&trusting).unwrap().is_empty());
     // A session that has signed in as a device that is gone has no rights left.

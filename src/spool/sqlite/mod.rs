@@ -182,6 +182,7 @@ impl SqliteStore {
             key: due.key,
             account: due.account,
             device: due.device,
+            lane: due.lane,
             received_at: due.received_at,
             attempts: due.attempts,
             failing_since: due.failing_since,
@@ -372,7 +373,7 @@ impl Store for SqliteStore {
                 .prepare_cached(
                     "SELECT d.key, d.looked_up, d.attempts, d.state, d.plan, m.id, m.account, m.device,
                          m.received_at, m.envelope, m.prefix_octets, m.body_octets, m.chunks,
-                         d.failing_since
+                         d.failing_since, d.lane
                      FROM dispatch d JOIN message m ON m.key = d.key / 1048576
                      WHERE d.account = ?1 AND d.state = ?2 AND d.state <= 4 AND d.lane = ?4
                          AND d.due_at <= ?3
@@ -454,7 +455,11 @@ impl Store for SqliteStore {
         attempt: &Attempt,
         expires_at: Timestamp,
     ) -> Result<(), SpoolError> {
-        let (was, _) = self.waiting(attempt.key)?;
+        let (was, attempts) = self.waiting(attempt.key)?;
+        // Somebody else has attempted it since it was leased.
+        if attempts + 1 != attempt.number {
+            return Err(SpoolError::Stale);
+        }
         self.execute(
             "UPDATE dispatch SET state = ?2, due_at = ?3, attempts = ?4, looked_up = 0,
                  possibly_duplicate = possibly_duplicate OR ?5
@@ -770,6 +775,7 @@ struct Due {
     id: SpoolId,
     account: String,
     device: Option<String>,
+    lane: String,
     received_at: Timestamp,
     envelope: String,
     prefix_octets: usize,
@@ -794,6 +800,7 @@ impl Due {
             body_octets: u64::try_from(row.get::<_, i64>(11)?).unwrap_or(0),
             chunks: row.get(12)?,
             failing_since: row.get::<_, Option<i64>>(13)?.map(Timestamp),
+            lane: row.get(14)?,
         })
     }
 }

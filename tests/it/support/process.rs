@@ -104,6 +104,7 @@ impl Process {
         let id = self.child.id().expect("it runs").to_string();
         let sent = Command::new("kill").arg(&id).status().await.unwrap();
         assert!(sent.success());
-        self.child.wait().await.unwrap()
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(30), self.child.wait());
+        ended.await.expect("it stops within 30 s").unwrap()
     }
 }
