@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::journal::Chain;
 
+use super::api::printable;
+
 /// A failed command.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -36,9 +38,11 @@ impl Failure {
 
     /// Says it on standard error.
     pub(super) fn report(&self) -> ExitCode {
-        eprintln!("error: {}", self.words);
+        // Some words are other people's: what would steer the terminal is shown as spaces.
+        let lines = |text: &str| text.lines().map(printable).collect::<Vec<_>>().join("\n");
+        eprintln!("error: {}", lines(&self.words));
         if !self.hint.is_empty() {
-            eprintln!("hint: {}", self.hint);
+            eprintln!("hint: {}", lines(&self.hint));
         }
         ExitCode::from(self.code)
     }

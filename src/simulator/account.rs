@@ -62,6 +62,10 @@ impl SimulatedAccount {
             return Some("allowed".to_owned());
         }
         let record = self.books.keys.get(key)?;
+        // The shelf folds case; keys don't.
+        if record.get("api_key").and_then(Value::as_str) != Some(key) {
+            return None;
+        }
         Some(
             record
                 .get("status")
@@ -79,7 +83,7 @@ impl SimulatedAccount {
         let covers = |entry: &Value| {
             let entry = entry.as_str().unwrap_or_default();
             match entry.strip_suffix('*') {
-                Some(start) => path.starts_with(start),
+                Some(start) => path.trim_end_matches('*').starts_with(start),
                 None => entry == path,
             }
         };

@@ -108,6 +108,15 @@ pub(super) struct AllowList {
     pub(super) addresses: Shelf,
 }
 
+impl AllowList {
+    pub(super) fn covers(&self, address: std::net::IpAddr) -> bool {
+        self.addresses.0.keys().any(|entry| {
+            let network = entry.parse::<ipnet::IpNet>();
+            network.is_ok_and(|network| network.contains(&address)) || entry.parse() == Ok(address)
+        })
+    }
+}
+
 /// Whether a list of addresses and domains names this address; a domain stands for its sub-domains, too.
 pub(super) fn names(list: &[String], address: &str) -> bool {
     let address = address.to_lowercase();

@@ -11,6 +11,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::account::SimulatedAccount;
@@ -42,7 +43,7 @@ pub(super) struct Contents {
 }
 
 impl Ledger {
-    /// Opens or creates the file; returns what is in it.
+    /// Opens or creates the file for this process alone; returns what is in it.
     pub(super) fn open(path: &Path) -> io::Result<(Self, Contents)> {
         let mut file = OpenOptions::new()
             .create(true)
@@ -50,21 +51,33 @@ impl Ledger {
             .read(true)
             .write(true)
             .open(path)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| io::Error::new(io::ErrorKind::AddrInUse, "another simulator uses it"))?;
         let mut contents = Contents::default();
         let mut whole = 0;
         let mut lines = BufReader::new(&file);
         let mut text = Vec::new();
-        loop {
+        for number in 1.. {
             text.clear();
             let length = lines.read_until(b'\n', &mut text)?;
-            let Some(line) = text.strip_suffix(b"\n").and_then(read) else {
+            let Some(line) = text.strip_suffix(b"\n") else {
+                // The end, or a line that a kill cut off.
                 break;
+            };
+            let Some(line) = read(line) else {
+                let words =
+                    format!("line {number} is none of a simulator's: the file is left as it is");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, words));
             };
             whole += length as u64;
             match line {
                 Read::Mail(delivery) => contents.deliveries.push(*delivery),
                 Read::Account(account) => contents.account = Some(*account),
             }
+        }
+        if whole == 0 && !text.is_empty() && !text.starts_with(b"{") {
+            let words = "it is no state of a simulator: the file is left as it is";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, words));
         }
         file.set_len(whole)?;
         file.seek(SeekFrom::End(0))?;
@@ -86,11 +99,20 @@ impl Ledger {
     }
 
     fn write(&mut self, line: &Line) {
+        let before = self.0.stream_position();
         let written = serde_json::to_string(line)
             .map_err(io::Error::from)
             .and_then(|line| self.0.write_all(format!("{line}\n").as_bytes()));
         if let Err(error) = written {
             tracing::error!(%error, "cannot write the simulator's state");
+            // Half a line in the middle would make the rest unreadable.
+            let undone = before.and_then(|before| {
+                self.0.set_len(before)?;
+                self.0.seek(SeekFrom::Start(before))
+            });
+            if let Err(error) = undone {
+                tracing::error!(%error, "the simulator's state is damaged");
+            }
         }
     }
 }

@@ -21,6 +21,9 @@ pub struct Delivery {
     /// Whose key it came with: the part of a key that names it.
     #[serde(default)]
     pub username: String,
+    /// What it was scheduled as, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_id: Option<String>,
     /// The address of the From header.
     pub sender: String,
     /// Who got it, each once, in lower case.

@@ -91,7 +91,8 @@ impl World {
 
     /// The account has changed: the ledger shall know.
     fn note_account(&self) {
-        let account = self.account().clone();
+        // Locked in this order everywhere: what is written last is what was changed last.
+        let account = self.account();
         if let Some(ledger) = self.mailroom().ledger() {
             ledger.note_account(&account);
         }
@@ -143,6 +144,11 @@ impl Simulator {
                     })?;
                 if let Some(known) = contents.account {
                     account.books = known.books;
+                }
+                for delivery in &contents.deliveries {
+                    if let Some(id) = &delivery.schedule_id {
+                        account.books.scheduled.remove(id);
+                    }
                 }
                 Mailroom::with_ledger(ledger, contents.deliveries)
             }

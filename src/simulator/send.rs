@@ -34,9 +34,16 @@ pub(super) fn serve(world: &World, call: &Call) -> Result<Value, Refusal> {
             if mails.len() > BATCH_MAX {
                 return Err(Refusal::Member("emails", format!("at most {BATCH_MAX}")));
             }
+            // All are looked at before the first is sent: a refused batch may be sent again whole.
+            let composed: Vec<(&Map<String, Value>, Bytes)> = mails
+                .iter()
+                .map(|mail| {
+                    schedule(mail, call.at)?;
+                    Ok((mail, compose(world, mail)?))
+                })
+                .collect::<Result<_, Refusal>>()?;
             let mut answers = Vec::new();
-            for mail in &mails {
-                let raw = compose(world, mail)?;
+            for (mail, raw) in composed {
                 let answer = take(world, call, mail, raw)?;
                 answers.push(match answer.get("schedule_id") {
                     Some(id) => json!({ "schedule_id": id }),
@@ -59,35 +66,49 @@ pub(super) fn serve(world: &World, call: &Call) -> Result<Value, Refusal> {
 
 /// Sends what is due; called when the clock says so.
 pub(super) fn send_due(world: &World, now: Timestamp) {
-    let due: Vec<Map<String, Value>> = {
-        let books = &mut world.account().books;
-        let records = books.scheduled.records();
-        let due: Vec<_> = records
-            .filter(|record| record["due_ms"].as_i64().is_some_and(|due| due <= now.0))
-            .cloned()
-            .collect();
-        for record in &due {
-            books
-                .scheduled
-                .remove(record["schedule_id"].as_str().unwrap_or_default());
+    loop {
+        let due = {
+            let account = world.account();
+            let mut records = account.books.scheduled.records();
+            let is_due = |record: &&Map<String, Value>| {
+                record
+                    .get("due_ms")
+                    .and_then(Value::as_i64)
+                    .is_some_and(|due| due <= now.0)
+            };
+            records.find(is_due).cloned()
+        };
+        let Some(record) = due else { return };
+        let text = |member: &str| {
+            record
+                .get(member)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let id = text("schedule_id").to_owned();
+        let mail = Mail {
+            endpoint: "/email/send",
+            username: text("username").to_owned(),
+            sandboxed: record.get("sandbox") == Some(&json!(true)),
+            schedule_id: Some(id.clone()),
+            raw: Bytes::from(STANDARD.decode(text("mime")).unwrap_or_default()),
+        };
+        // The delivery carries the schedule's name: a kill in between sends nothing twice.
+        if submit(world, mail).is_err() {
+            tracing::info!(id, "a scheduled mail can't be read");
         }
-        due
-    };
-    for record in due {
-        let raw = STANDARD.decode(record["mime"].as_str().unwrap_or_default());
-        let username = record["username"].as_str().unwrap_or_default();
-        let sandboxed = record["sandbox"] == true;
-        if let Ok(raw) = raw {
-            let endpoint = "/email/send";
-            drop(submit(
-                world,
-                endpoint,
-                username,
-                sandboxed,
-                Bytes::from(raw),
-            ));
-        }
+        world.account().books.scheduled.remove(&id);
+        world.note_account();
     }
+}
+
+/// A message on its way in.
+struct Mail {
+    endpoint: &'static str,
+    username: String,
+    sandboxed: bool,
+    schedule_id: Option<String>,
+    raw: Bytes,
 }
 
 /// Now, or at its time.
@@ -100,7 +121,14 @@ fn take(
     let username: String = call.key.chars().take(16).collect();
     let sandboxed = world.account().key_status(&call.key).as_deref() == Some("sandbox");
     let Some(due) = schedule(request, call.at)? else {
-        return submit(world, call.operation.path, &username, sandboxed, raw);
+        let mail = Mail {
+            endpoint: call.operation.path,
+            username,
+            sandboxed,
+            schedule_id: None,
+            raw,
+        };
+        return submit(world, mail);
     };
     let id = uuid::Uuid::now_v7().to_string();
     let header = |name: &str| request.get(name).cloned().unwrap_or(Value::Null);
@@ -110,6 +138,7 @@ fn take(
         "username": username, "sandbox": sandboxed, "mime": STANDARD.encode(&raw),
     });
     world.account().books.scheduled.put(&id, object(record));
+    world.note_account();
     Ok(json!({ "succeeded": 1, "failed": 0, "failures": [], "schedule_id": id }))
 }
 
@@ -198,6 +227,8 @@ fn compose(world: &World, request: &Map<String, Value>) -> Result<Bytes, Refusal
                 *part = part.replace(&format!("{{{{ {name} }}}}"), &value);
             }
         }
+    } else if subject.is_empty() {
+        return required("subject");
     } else if plain.is_empty() && html.is_empty() {
         return required("text_body");
     }
@@ -228,6 +259,19 @@ fn compose(world: &World, request: &Map<String, Value>) -> Result<Bytes, Refusal
                 "objects with header and value".to_owned(),
             ));
         };
+        let of_ours = [
+            "from",
+            "to",
+            "cc",
+            "bcc",
+            "content-type",
+            "content-transfer-encoding",
+            "mime-version",
+        ];
+        if of_ours.contains(&name.trim().to_ascii_lowercase().as_str()) || name.contains(':') {
+            let why = format!("{name:?} can't be a custom header");
+            return Err(Refusal::Member("custom_headers", why));
+        }
         raw.push_str(&format!("{}: {}\r\n", line(name), line(value)));
     }
     body(&mut raw, request, &plain, &html)?;
@@ -283,11 +327,14 @@ fn body(
     match parts.as_slice() {
         [one] => raw.push_str(one),
         _ => {
-            raw.push_str("Content-Type: multipart/mixed; boundary=\"part\"\r\n\r\n");
+            let boundary = uuid::Uuid::now_v7().simple();
+            raw.push_str(&format!(
+                "Content-Type: multipart/mixed; boundary=\"{boundary}\"\r\n\r\n"
+            ));
             for part in parts {
-                raw.push_str(&format!("--part\r\n{part}"));
+                raw.push_str(&format!("--{boundary}\r\n{part}"));
             }
-            raw.push_str("--part--\r\n");
+            raw.push_str(&format!("--{boundary}--\r\n"));
         }
     }
     Ok(())
@@ -341,13 +388,14 @@ fn search(world: &World, call: &Call) -> Value {
 }
 
 /// Accepts or refuses a message.
-fn submit(
-    world: &World,
-    endpoint: &str,
-    username: &str,
-    sandboxed: bool,
-    raw: Bytes,
-) -> Result<Value, Refusal> {
+fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
+    let Mail {
+        endpoint,
+        username,
+        sandboxed,
+        schedule_id,
+        raw,
+    } = mail;
     let mut collector = HeadCollector::new(HEAD_OCTETS_MAX);
     let mut message = raw.clone();
     if !raw.windows(2).any(|pair| pair == b"\r\n") {
@@ -385,13 +433,16 @@ fn submit(
     }
     let (rejected, recipients): (Vec<String>, Vec<String>) = {
         let account = world.account();
-        if let Some(Objection::Mail(why)) = account.object_to_sender(sender.as_str()) {
+        let objection = account.object_to_sender(sender.as_str());
+        // Who scheduled it is not there any more to be told: it shows as rejected.
+        let late = objection.is_some() && schedule_id.is_some();
+        if let (Some(Objection::Mail(why)), false) = (objection, late) {
             return Ok(failed(&why));
         }
         // A sandbox accepts everything and delivers nothing (NOTES section 12).
         recipients
             .into_iter()
-            .partition(|recipient| sandboxed || account.rejects_recipient(recipient))
+            .partition(|recipient| late || sandboxed || account.rejects_recipient(recipient))
     };
     let raw = without_bcc(&head, &view, &rest, &body);
     let (email_id, delivery) = {
@@ -401,7 +452,8 @@ fn submit(
             email_id: email_id.clone(),
             at: crate::clock::Clock.wall(),
             endpoint: endpoint.to_owned(),
-            username: username.to_owned(),
+            username,
+            schedule_id,
             sender: sender.key(),
             recipients,
             rejected,

@@ -150,7 +150,13 @@ async fn over_http2_a_mail_arrives_whole_and_a_lost_answer_is_looked_up() {
             .ends_with(&long.as_bytes()[MESSAGE.len()..])
     );
 
-    // What it answered for is known to the next run.
+    // What it answered for is known to the next run; the first one still holds its file.
+    let copy = directory.path().join("copy");
+    std::fs::copy(directory.path().join("state"), &copy).unwrap();
+    let options = SimulatorOptions {
+        state: Some(copy),
+        ..options
+    };
     let stop = CancellationToken::new();
     let again = Simulator::start_with(any, account, options, stop)
         .await

@@ -5,6 +5,7 @@ mod output;
 mod special;
 
 pub(super) use arguments::ApiCommand;
+pub(super) use output::printable;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -56,12 +57,22 @@ pub(super) async fn run(command: ApiCommand) -> Result<(), Failure> {
         output::mask(&mut data);
     }
     let plain = options.json_out || !std::io::stdout().is_terminal();
-    if plain {
-        println!("{data:#}");
+    let text = if plain {
+        format!("{data:#}\n")
     } else {
-        print!("{}", output::readable(&data, operation.group == "stats"));
+        output::readable(&data, operation.group == "stats")
+    };
+    print(&text)?;
+    special::verdict(operation, &data)
+}
+
+/// Whoever reads may have left, as `head` does; anything else that goes wrong is worth a word.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::of(&error)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn provider(options: &Options) -> Result<Provider, Failure> {
@@ -94,14 +105,14 @@ async fn perform(
             Disposition::Defer | Disposition::Unknown
         );
         if operation.effect != Effect::Read || !passing || tries == TRIES_MAX {
-            return Err(failed(operation, &error));
+            return Err(failed(operation, &error, request));
         }
         tokio::time::sleep(RETRY_AFTER).await;
     }
 }
 
 /// What to do about an error, in words.
-fn failed(operation: &Operation, error: &ApiError) -> Failure {
+fn failed(operation: &Operation, error: &ApiError, request: &Value) -> Failure {
     let denied = matches!(error, ApiError::Refused(refusal)
         if refusal.error_code.as_deref().is_some_and(|code| code.ends_with("PERMISSION_DENIED")));
     let path = operation.path;
@@ -130,7 +141,13 @@ fn failed(operation: &Operation, error: &ApiError) -> Failure {
         }
         Disposition::Defer => "nothing was done: try again later".to_owned(),
     };
-    Failure::new(Chain(error).to_string()).hint(hint)
+    let mut words = output::without_secrets(&Chain(error).to_string());
+    for secret in output::secrets_of(request) {
+        if !secret.is_empty() {
+            words = words.replace(&secret, "********");
+        }
+    }
+    Failure::new(words).hint(hint)
 }
 
 /// Follows the paging to its end; the lists of all answers become one.
@@ -144,7 +161,7 @@ async fn every_page(
     };
     let mut whole = Value::Null;
     for page in 1..=PAGES_MAX {
-        let data = perform(provider, operation, &request).await?;
+        let data = patiently(provider, operation, &request).await?;
         let token = data[CONTINUE_TOKEN].as_str().unwrap_or_default().to_owned();
         let added = output::join(&mut whole, data);
         progress(&whole);
@@ -154,6 +171,10 @@ async fn every_page(
         };
         if !more || added == 0 {
             break;
+        }
+        if paging == CONTINUE_TOKEN && request[CONTINUE_TOKEN] == token.as_str() {
+            let words = "the provider gives the same continue_token again and again";
+            return Err(Failure::new(words).hint("leave out --all, and page with --continue_token"));
         }
         request[paging] = if paging == CONTINUE_TOKEN {
             json!(token)
@@ -168,6 +189,29 @@ async fn every_page(
         members.remove(CONTINUE_TOKEN);
     }
     Ok(whole)
+}
+
+/// Follows the provider's wish to slow down: pages already fetched would be lost with an error.
+async fn patiently(
+    provider: &Provider,
+    operation: &Operation,
+    request: &Value,
+) -> Result<Value, Failure> {
+    for _ in 0..THROTTLES_MAX {
+        match provider.perform(operation, request).await {
+            Err(error) if matches!(error.disposition(), Disposition::Throttle(_)) => {
+                let Disposition::Throttle(wait) = error.disposition() else {
+                    break;
+                };
+                let wait = wait.unwrap_or(THROTTLE_PAUSE).min(THROTTLE_PAUSE * 5);
+                eprintln!("\rtoo many calls: going on in {} s", wait.as_secs());
+                tokio::time::sleep(wait).await;
+            }
+            Ok((data, _)) => return Ok(data),
+            Err(_) => break,
+        }
+    }
+    perform(provider, operation, request).await
 }
 
 fn progress(whole: &Value) {
@@ -193,7 +237,9 @@ fn confirm(operation: &Operation, request: &Value) -> Result<(), Failure> {
         let words = format!("`{what}` takes something away, and nobody can be asked");
         return Err(Failure::new(words).hint("add --yes to do it without asking"));
     }
-    eprint!("{what} {request}\nReally? [y/N] ");
+    let mut shown = request.clone();
+    output::mask(&mut shown);
+    eprint!("{what} {shown}\nReally? [y/N] ");
     drop(std::io::stderr().flush());
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);
@@ -209,10 +255,11 @@ fn dry_run(operation: &Operation, request: Value, options: &Options) -> Result<(
     if !options.show_secrets {
         output::mask(&mut shown);
     }
-    println!("{} {}", operation.method.word(), operation.path);
-    println!("X-Smtp2go-Api-Key: ********");
-    println!("\n{shown:#}");
-    Ok(())
+    print(&format!(
+        "{} {}\nX-Smtp2go-Api-Key: ********\n\n{shown:#}\n",
+        operation.method.word(),
+        operation.path
+    ))
 }
 
 /// An empty request.
@@ -225,6 +272,9 @@ const CONTINUE_TOKEN: &str = "continue_token";
 const MAIL_OCTETS_MAX: usize = 50_000_000;
 const REQUEST_OCTETS_MAX: usize = 1_000_000;
 const TRIES_MAX: u32 = 3;
+/// A minute is what the vendor shuts callers out for (NOTES section 4).
+const THROTTLE_PAUSE: Duration = Duration::from_secs(60);
+const THROTTLES_MAX: u32 = 10;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// More pages than any account has; a token that never ends must end here.
 const PAGES_MAX: u32 = 10_000;

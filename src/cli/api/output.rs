@@ -4,33 +4,65 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-/// Hides the values of secrets, wherever they are. Of an API key the part stays that names it.
+/// Hides secrets, wherever they are: members that hold one, whole API keys in any text, and the credentials in
+/// an address. Of an API key the part stays that names it.
 pub(super) fn mask(data: &mut Value) {
     match data {
         Value::Array(items) => items.iter_mut().for_each(mask),
         Value::Object(members) => {
             for (name, value) in members {
-                match value {
-                    Value::String(secret) if is_secret(name) && !secret.is_empty() => {
-                        let shown: String = match name.as_str() {
-                            "api_key" => secret.chars().take(NAME_OF_KEY).collect(),
-                            _ => String::new(),
-                        };
-                        *secret = format!("{shown}********");
-                    }
-                    value => mask(value),
+                if is_secret(name) && !value.is_null() && *value != Value::String(String::new()) {
+                    *value = Value::String(HIDDEN.to_owned());
+                } else {
+                    mask(value);
                 }
             }
         }
+        Value::String(text) => *text = without_secrets(text),
         _ => {}
     }
 }
 
 fn is_secret(name: &str) -> bool {
-    matches!(
-        name,
-        "api_key" | "email_password" | "password" | "auth_header_value"
-    )
+    matches!(name, "email_password" | "password" | "auth_header_value")
+}
+
+/// A text without whole keys and without credentials in addresses.
+pub(super) fn without_secrets(text: &str) -> String {
+    let mut shown = text.to_owned();
+    let mut from = 0;
+    while let Some(start) = shown[from..].find("api-").map(|start| from + start) {
+        let rest = &shown[start + 4..];
+        let letters = rest.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        if letters >= KEY_LETTERS {
+            shown.replace_range(start + NAME_OF_KEY..start + 4 + letters, HIDDEN);
+            from = start + NAME_OF_KEY + HIDDEN.len();
+        } else {
+            from = start + 4;
+        }
+    }
+    if let Some((scheme, rest)) = shown.split_once("://")
+        && let Some((credentials, host)) = rest.split_once('@')
+        && !credentials.contains('/')
+    {
+        return format!("{scheme}://{HIDDEN}@{host}");
+    }
+    shown
+}
+
+/// The secrets of a request, which an error must not repeat.
+pub(super) fn secrets_of(request: &Value) -> Vec<String> {
+    match request {
+        Value::Array(items) => items.iter().flat_map(secrets_of).collect(),
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, value)| match value {
+                Value::String(secret) if is_secret(name) => vec![secret.clone()],
+                value => secrets_of(value),
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Adds the list of another page; returns how many items it had.
@@ -111,6 +143,7 @@ fn members_of(text: &mut String, members: &Map<String, Value>, chart: bool) {
         .filter_map(|(_, value)| counts(value))
         .fold(0.0, f64::max);
     for (name, value) in shown {
+        let name = printable(name);
         let _ = write!(text, "{name:width$}  {}", cell(value));
         if let Some(count) = counts(value).filter(|count| *count > 0.0 && most > 0.0) {
             #[allow(
@@ -191,6 +224,7 @@ fn table(text: &mut String, items: &[Value]) {
 }
 
 fn flat(item: &Value) -> Vec<(String, String)> {
+    let plain = |name: &String| cell(&Value::String(name.clone()));
     let Value::Object(members) = item else {
         return vec![("value".to_owned(), cell(item))];
     };
@@ -201,16 +235,30 @@ fn flat(item: &Value) -> Vec<(String, String)> {
                 row.extend(
                     inner
                         .iter()
-                        .map(|(inner, value)| (inner.clone(), cell(value))),
+                        .map(|(inner, value)| (plain(inner), cell(value))),
                 );
             }
-            value => row.push((name.clone(), cell(value))),
+            value => row.push((plain(name), cell(value))),
         }
     }
     row
 }
 
-/// One line. Control characters of the provider's texts must not reach the terminal.
+/// Control characters of the provider's texts must not reach the terminal; neither must those that turn the
+/// direction of writing.
+pub(in super::super) fn printable(text: &str) -> String {
+    let harmless = |character: char| {
+        let turning = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if character.is_control() || turning {
+            ' '
+        } else {
+            character
+        }
+    };
+    text.chars().map(harmless).collect()
+}
+
+/// One line.
 fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => String::new(),
@@ -218,17 +266,12 @@ fn cell(value: &Value) -> String {
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     };
-    let plain = |character: char| {
-        if character.is_control() {
-            ' '
-        } else {
-            character
-        }
-    };
-    text.chars().map(plain).collect()
+    printable(&text)
 }
 
-/// The characters of a key that are its name (NOTES section 1).
+const HIDDEN: &str = "********";
+/// A key is `api-` and so many letters and digits; its first characters are its name (NOTES section 1).
+const KEY_LETTERS: usize = 32;
 const NAME_OF_KEY: usize = 16;
 const COLUMNS_MAX: usize = 9;
 const CELL_MAX: usize = 44;
@@ -266,7 +309,8 @@ mod tests {
     #[test]
     fn secrets_are_masked_wherever_they_are() {
         let mut data = json!([{"api_key": "api-0123456789ABCDEF0123456789ABCDEF",
-            "user": {"email_password": "secret12", "username": "a"}}]);
+            "user": {"email_password": 12345678, "username": "a", "password": "secret12"},
+            "url": "https://me:secret12@gw.example/hook"}]);
         mask(&mut data);
         let text = data.to_string();
         assert!(

@@ -71,6 +71,32 @@ fn segments(text: &str) -> usize {
     }
 }
 
+/// A refused mail is an answer like any other to the API, and a failure to whoever typed the command.
+pub(super) fn verdict(operation: &Operation, data: &Value) -> Result<(), Failure> {
+    if !["/email/send", "/email/mime", "/email/batch"].contains(&operation.path) {
+        return Ok(());
+    }
+    let refused = |answer: &Value| {
+        let counted = answer["failed"].as_u64().is_some_and(|failed| failed > 0);
+        counted || (answer["email_id"] == "" && answer["schedule_id"].is_null())
+    };
+    let answers = data
+        .as_array()
+        .map_or(std::slice::from_ref(data), Vec::as_slice);
+    let count = answers.iter().filter(|answer| refused(answer)).count();
+    if count == 0 {
+        return Ok(());
+    }
+    let why = data["failures"][0].as_str().unwrap_or_default();
+    let words = match answers.len() {
+        1 => format!("the mail was refused: {why}"),
+        all => format!("{count} of {all} mails were refused"),
+    };
+    Err(Failure::new(words.trim_end_matches([':', ' '])).hint(
+        "see `api domain view`, `api single-senders view` and `api allowed-senders view` for who may send",
+    ))
+}
+
 /// After the answer; `true` where it has been printed already.
 pub(super) async fn answered(
     operation: &Operation,
@@ -96,7 +122,15 @@ pub(super) async fn answered(
 fn zone(data: &Value) -> String {
     let mut lines = String::new();
     let mut record = |owner: &str, target: &Value| {
-        if let Some(target) = target.as_str().filter(|target| !target.is_empty()) {
+        // Names and nothing else: a line break would be a record of its own.
+        let is_name = |name: &str| {
+            let fits = |octet: u8| octet.is_ascii_alphanumeric() || b"._-".contains(&octet);
+            !name.is_empty() && name.bytes().all(fits)
+        };
+        if let Some(target) = target
+            .as_str()
+            .filter(|target| is_name(target) && is_name(owner))
+        {
             let dot = |name: &str| format!("{}.", name.trim_end_matches('.'));
             lines.push_str(&format!(
                 "{}\t3600\tIN\tCNAME\t{}\n",
@@ -139,11 +173,11 @@ async fn save(data: &Value, options: &Options) -> Result<(), Failure> {
             "the answer names no address to download the mail from",
         ));
     };
-    let local = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
-    if !url.starts_with("https://") && !local.iter().any(|start| url.starts_with(start)) {
-        return Err(Failure::new(
-            "the mail would be downloaded in clear: not done",
-        ));
+    let parsed = reqwest::Url::parse(url).map_err(|error| Failure::of(&error))?;
+    let local = ["127.0.0.1", "[::1]", "localhost"];
+    if parsed.scheme() != "https" && !parsed.host_str().is_some_and(|host| local.contains(&host)) {
+        let words = "the mail would be downloaded in clear: not done";
+        return Err(Failure::new(words));
     }
     let settings = ClientSettings {
         connect_timeout: std::time::Duration::from_secs(10),
@@ -153,7 +187,8 @@ async fn save(data: &Value, options: &Options) -> Result<(), Failure> {
     let client = client(&settings).map_err(|error| Failure::of(&error))?;
     let download = async {
         client
-            .get(url)
+            .get(parsed)
+            .timeout(DOWNLOAD_MAX)
             .send()
             .await?
             .error_for_status()?
@@ -180,6 +215,7 @@ async fn save(data: &Value, options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
+const DOWNLOAD_MAX: std::time::Duration = std::time::Duration::from_secs(600);
 const SMS_NUMBERS_MAX: usize = 100;
 const GSM: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
 const GSM_EXTENSION: &str = "\u{c}^{}\\[~]|€";

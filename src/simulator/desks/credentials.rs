@@ -70,6 +70,13 @@ fn keys(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
             .and_then(|record| record.get("endpoints"));
         return Ok(own.cloned().unwrap_or_else(|| json!(["*"])));
     }
+    // A key hands out only what it may do itself (NOTES section 1).
+    for endpoint in call.texts("endpoints") {
+        if !account.permits(&call.key, &endpoint) {
+            let why = format!("{endpoint} is more than the calling key may do");
+            return Err(Refusal::Member("endpoints", why));
+        }
+    }
     let shelf = &mut account.books.keys;
     match call.operation.verb {
         "view" => {
