@@ -16,17 +16,21 @@
 //! looks at statuses or texts. The key never shows in an error.
 
 mod client;
+mod dates;
 mod email;
 mod error;
 pub mod groups;
 mod keys;
 mod loose;
 mod operation;
+mod pages;
 
 pub use client::{Account, Deadlines, Provider, Upload};
+pub use dates::read_date;
 pub use email::SendResult;
 pub use error::{ApiError, Disposition, Refusal};
 pub use groups::operations;
 pub use keys::Permissions;
 pub use loose::{Concealed, List, Loose};
 pub use operation::{Confidence, Effect, Endpoint, Field, Kind, Member, Method, Operation};
+pub use pages::Paged;

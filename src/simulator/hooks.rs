@@ -13,9 +13,17 @@ use super::mailroom::Delivery;
 use crate::http::{ClientSettings, client};
 
 /// Posts this mail's events to these webhooks, in the background.
-pub(super) fn announce(hooks: Vec<Map<String, Value>>, delivery: &Delivery, subject: &str) {
+pub(super) fn announce(
+    hooks: Vec<Map<String, Value>>,
+    delivery: &Delivery,
+    header: impl Fn(&str) -> String,
+) {
     for hook in hooks {
-        for (name, event) in events(delivery, subject) {
+        for (name, mut event) in events(delivery, &header) {
+            // Headers that were registered, in the spelling of the registration.
+            for wanted in listed(&hook, "headers") {
+                event[wanted] = json!(header(wanted));
+            }
             if wants(&hook, name, delivery) {
                 tokio::spawn(post(hook.clone(), event));
             }
@@ -24,26 +32,30 @@ pub(super) fn announce(hooks: Vec<Map<String, Value>>, delivery: &Delivery, subj
 }
 
 fn wants(hook: &Map<String, Value>, name: &str, delivery: &Delivery) -> bool {
-    let named = |member: &str| -> Vec<&str> {
-        let items = hook.get(member).and_then(Value::as_array);
-        items
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect()
-    };
-    let users = named("usernames");
-    named("events").contains(&name)
+    let users = listed(hook, "usernames");
+    listed(hook, "events").contains(&name)
         && (users.is_empty() || users.contains(&delivery.username.as_str()))
 }
 
-fn events(delivery: &Delivery, subject: &str) -> Vec<(&'static str, Value)> {
+fn listed<'a>(hook: &'a Map<String, Value>, member: &str) -> Vec<&'a str> {
+    let items = hook.get(member).and_then(Value::as_array);
+    items
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+fn events(delivery: &Delivery, header: impl Fn(&str) -> String) -> Vec<(&'static str, Value)> {
+    let (subject, message_id) = (header("Subject"), header("Message-ID"));
     let base = |event: &str| {
         json!({
             "event": event, "id": uuid::Uuid::now_v7().simple().to_string(),
             "email_id": delivery.email_id, "time": delivery.at.to_string(),
             "sendtime": delivery.at.to_string(), "sender": delivery.sender, "auth": delivery.username,
-            "subject": subject, "Subject": subject,
+            "subject": subject, "Subject": subject, "from": header("From"),
+            "from_address": delivery.sender, "message-id": message_id, "Message-Id": message_id,
+            "srchost": "127.0.0.1",
         })
     };
     let with = |mut event: Value, member: &str, value: Value| {

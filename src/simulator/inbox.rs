@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 
 use super::World;
-use super::desks::subject;
+use super::desks::header;
 
 #[derive(Template)]
 #[template(path = "inbox.html")]
@@ -36,7 +36,7 @@ pub(super) async fn show(State(world): State<Arc<World>>) -> Response {
         sender: delivery.sender.clone(),
         recipients: delivery.recipients.join(", "),
         rejected: delivery.rejected.join(", "),
-        subject: subject(delivery),
+        subject: header(delivery, "Subject"),
     };
     let page = Inbox {
         api_url: format!("{}/v3", world.base_url()),

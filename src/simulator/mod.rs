@@ -102,7 +102,7 @@ impl World {
     fn announce(&self, delivery: &Delivery) {
         let hooks: Vec<_> = self.account().books.webhooks.records().cloned().collect();
         if !hooks.is_empty() {
-            hooks::announce(hooks, delivery, &desks::subject(delivery));
+            hooks::announce(hooks, delivery, |name| desks::header(delivery, name));
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::clock::Timestamp;
 use crate::mail::Mailbox;
 use crate::message::{HeadCollector, HeaderView, read_addresses};
+use crate::provider::read_date;
 
 use super::World;
 use super::account::{Objection, object};
@@ -91,6 +92,7 @@ pub(super) fn send_due(world: &World, now: Timestamp) {
             username: text("username").to_owned(),
             sandboxed: record.get("sandbox") == Some(&json!(true)),
             schedule_id: Some(id.clone()),
+            fast: false,
             raw: Bytes::from(STANDARD.decode(text("mime")).unwrap_or_default()),
         };
         // The delivery carries the schedule's name: a kill in between sends nothing twice.
@@ -108,6 +110,8 @@ struct Mail {
     username: String,
     sandboxed: bool,
     schedule_id: Option<String>,
+    /// Whoever sent it is told its name and nothing else (NOTES section 6).
+    fast: bool,
     raw: Bytes,
 }
 
@@ -126,6 +130,7 @@ fn take(
             username,
             sandboxed,
             schedule_id: None,
+            fast: request.get("fastaccept") == Some(&json!(true)),
             raw,
         };
         return submit(world, mail);
@@ -151,7 +156,7 @@ fn schedule(request: &Map<String, Value>, now: Timestamp) -> Result<Option<Times
             seconds.as_i64().map(|seconds| seconds.saturating_mul(1000))
         }
         Some(Value::String(text)) if text.is_empty() => return Ok(None),
-        Some(Value::String(text)) => read_time(text),
+        Some(Value::String(text)) => read_date(text).map(|at| at.0),
         Some(_) => None,
     };
     let Some(due) = due.map(Timestamp) else {
@@ -161,17 +166,6 @@ fn schedule(request: &Map<String, Value>, now: Timestamp) -> Result<Option<Times
         return wrong("must lie in the future, at most three days ahead");
     }
     Ok(Some(due))
-}
-
-fn read_time(text: &str) -> Option<i64> {
-    if let Ok(seconds) = text.parse::<i64>() {
-        return Some(seconds.saturating_mul(1000));
-    }
-    if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return Some(time.as_millisecond());
-    }
-    let time = jiff::fmt::strtime::parse("%Y-%m-%d %H:%M:%S %z", text).ok()?;
-    Some(time.to_timestamp().ok()?.as_millisecond())
 }
 
 /// A message from its parts: put together just far enough to be delivered.
@@ -213,12 +207,12 @@ fn compose(world: &World, request: &Map<String, Value>) -> Result<Bytes, Refusal
                 .to_owned()
         };
         (subject, plain, html) = (of("subject"), of("text_body"), of("html_body"));
-        for (name, value) in request
-            .get("template_data")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
+        // An object, or the text of one (NOTES section 14).
+        let data = match request.get("template_data") {
+            Some(Value::String(text)) => serde_json::from_str(text).unwrap_or(Value::Null),
+            given => given.cloned().unwrap_or(Value::Null),
+        };
+        for (name, value) in data.as_object().into_iter().flatten() {
             let value = value
                 .as_str()
                 .map_or_else(|| value.to_string(), str::to_owned);
@@ -394,6 +388,7 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
         username,
         sandboxed,
         schedule_id,
+        fast,
         raw,
     } = mail;
     let mut collector = HeadCollector::new(HEAD_OCTETS_MAX);
@@ -434,8 +429,8 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
     let (rejected, recipients): (Vec<String>, Vec<String>) = {
         let account = world.account();
         let objection = account.object_to_sender(sender.as_str());
-        // Who scheduled it is not there any more to be told: it shows as rejected.
-        let late = objection.is_some() && schedule_id.is_some();
+        // Who sent it is not there any more to be told: it shows as rejected.
+        let late = objection.is_some() && (fast || schedule_id.is_some());
         if let (Some(Objection::Mail(why)), false) = (objection, late) {
             return Ok(failed(&why));
         }
@@ -465,6 +460,9 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
         (email_id, delivery)
     };
     world.announce(&delivery);
+    if fast {
+        return Ok(json!({ "email_id": email_id }));
+    }
     Ok(json!({ "succeeded": 1, "failed": 0, "failures": [], "email_id": email_id }))
 }
 

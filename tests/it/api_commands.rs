@@ -4,6 +4,7 @@
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use smtp2go_gateway::provider::{Kind, operations};
 use smtp2go_gateway::simulator::{Fault, ScriptedFault, SimulatedAccount, Simulator};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -121,6 +122,7 @@ async fn users_are_added_viewed_edited_and_removed() {
     desk.api(&[
         "users",
         "edit",
+        "--yes",
         "--username",
         "scanner9",
         "--audit_email",
@@ -164,6 +166,14 @@ async fn what_is_changed_changes_what_is_accepted() {
     ];
     let refused = desk.mail_refused(&send).await;
     assert!(refused.contains("not verified"), "{refused}");
+    let fast = desk.api(&[&send[..], &["--fastaccept"]].concat()).await;
+    assert_eq!(
+        fast.as_object().unwrap().len(),
+        1,
+        "a name and nothing else: {fast}"
+    );
+    let rejected = &desk.simulator.deliveries()[0];
+    assert_eq!((rejected.recipients.len(), rejected.rejected.len()), (0, 1));
     desk.api(&["domain", "add", "--domain", "new.invalid"])
         .await;
     desk.mail_refused(&send).await;
@@ -379,6 +389,10 @@ async fn paging_is_followed_to_its_end() {
         .await;
     assert_eq!(all["events"].as_array().unwrap().len(), 25);
     assert!(all.get("continue_token").is_none());
+    let foreign = desk
+        .refused(&["activity", "search", "--continue_token", "nonsense"])
+        .await;
+    assert!(foreign.contains("field continue_token"), "{foreign}");
 }
 
 #[tokio::test]
@@ -576,4 +590,117 @@ async fn missing_and_unknown_flags_are_usage_errors() {
         let (code, _, err) = desk.run_as(KEY, words, "").await;
         assert_eq!(code, 2, "{words:?}: {err}");
     }
+}
+
+#[tokio::test]
+async fn every_request_is_made_of_its_flags() {
+    let desk = Desk::open().await;
+    let mut text = String::new();
+    for operation in operations() {
+        let mut words = vec![operation.group.to_owned(), operation.verb.to_owned()];
+        for field in operation.fields {
+            let values: &[&str] = match field.kind {
+                Kind::Text => &["a text"],
+                Kind::Number => &["7"],
+                Kind::Flag => &["true"],
+                Kind::Texts => &["one", "-two"],
+                Kind::Json => &[r#"{"a":[1]}"#],
+                Kind::Objects => &[r#"{"b":2}"#],
+            };
+            for value in values {
+                words.extend([format!("--{}", field.name), (*value).to_owned()]);
+            }
+        }
+        words.push("--dry-run".to_owned());
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (code, out, err) = desk.run_as(KEY, &words, "").await;
+        assert_eq!(code, 0, "{words:?}: {err}");
+        text.push_str(&format!("$ api {} {}\n{out}\n", words[0], words[1]));
+    }
+    assert_golden("api-requests.txt", &text);
+}
+
+#[tokio::test]
+async fn answers_are_tables_for_people() {
+    let desk = Desk::open().await;
+    let send = "email send --sender a@example.com --to b@example.org --subject hello --text_body x";
+    desk.api(&send.split(' ').collect::<Vec<_>>()).await;
+    desk.api(&[
+        "template",
+        "add",
+        "--id",
+        "t1",
+        "--template_name",
+        "T",
+        "--subject",
+        "S",
+        "--html_body",
+        "<b>",
+        "--text_body",
+        "b",
+    ])
+    .await;
+    desk.api(&[
+        "webhook",
+        "add",
+        "--url",
+        "https://me:secret@gw.example/hook",
+        "--events",
+        "bounce",
+    ])
+    .await;
+    desk.api(&[
+        "ip-allow-list",
+        "add",
+        "--ip_address",
+        "192.0.2.0/24",
+        "--description",
+        "the office, second floor, left",
+    ])
+    .await;
+    desk.api(&[
+        "sms",
+        "send",
+        "--destination",
+        "+15555550100",
+        "--content",
+        "hello",
+    ])
+    .await;
+    let mut text = String::new();
+    for line in [
+        "users view",
+        "allowed-senders view",
+        "suppression view --email_address suppressed@example.com",
+        "domain view --domain unverified.example",
+        "domain verify --domain unverified.example",
+        "ip-allow-list view",
+        "template view --id t1",
+        "webhook view",
+        "single-senders view",
+        "stats summary",
+        "stats history",
+        "subaccount search",
+        "api-keys permissions",
+        "sms summary",
+        "single-senders add --email_address me@elsewhere.invalid",
+        "subaccount reinvite --email me@example.com",
+    ] {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        words.push("--table");
+        let (code, out, err) = desk.run_as(KEY, &words, "").await;
+        assert_eq!(code, 0, "{line}: {err}");
+        text.push_str(&format!("$ api {line}\n{err}{out}\n"));
+    }
+    assert!(!text.contains("secret@"), "{text}");
+    // Today's date, whichever it is.
+    let year = &smtp2go_gateway::clock::Clock.wall().to_string()[..4];
+    let undated: Vec<String> = text
+        .lines()
+        .map(|line| match line.find(year) {
+            Some(start) if !line.contains("2026-01-01") => format!("{}(date)", &line[..start]),
+            _ => line.to_owned(),
+        })
+        .collect();
+    assert_golden("api-tables.txt", &(undated.join("\n") + "\n"));
 }

@@ -152,6 +152,16 @@ fn what_takes_away_is_asked_about_and_only_reading_is_repeated() {
         if ["remove", "delete", "close", "update"].contains(&last) {
             assert_eq!(operation.effect, Effect::Destroy, "{}", operation.path);
         }
+        // These replace what is left out of them.
+        let replacing = [
+            "users edit",
+            "api-keys edit",
+            "domain subaccount-access",
+            "ip-allow-list set",
+        ];
+        if replacing.contains(&&*format!("{} {}", operation.group, operation.verb)) {
+            assert_eq!(operation.effect, Effect::Destroy, "{}", operation.path);
+        }
         if operation.effect == Effect::Read {
             let changing = ["send", "mime", "batch", "add", "edit", "remove"];
             assert!(!changing.contains(&last), "{}", operation.path);

@@ -22,6 +22,7 @@ pub(super) struct Options {
     pub(super) account: String,
     pub(super) all: bool,
     pub(super) json_out: bool,
+    pub(super) table: bool,
     pub(super) yes: bool,
     pub(super) dry_run: bool,
     pub(super) show_secrets: bool,
@@ -87,6 +88,7 @@ impl FromArgMatches for ApiCommand {
                     .unwrap_or_default(),
                 all: flag("all"),
                 json_out: flag("json-out"),
+                table: flag("table"),
                 yes: flag("yes"),
                 dry_run: flag("dry-run"),
                 show_secrets: flag("show-secrets"),
@@ -160,7 +162,11 @@ fn verb(operation: &'static Operation) -> Command {
                 )
                 .help_heading(COMMON),
         )
-        .arg(switch("json-out", "Print JSON even on a terminal"))
+        .arg(switch("json-out", "Print JSON even on a terminal").conflicts_with("table"))
+        .arg(switch(
+            "table",
+            "Print tables even where no terminal reads them",
+        ))
         .arg(switch("dry-run", "Print the request instead of sending it"))
         .arg(switch("show-secrets", "Print passwords and keys in clear"))
         .arg(
@@ -204,9 +210,12 @@ fn flag(field: &'static Field) -> Arg {
     let arg = Arg::new(field.name)
         .long(field.name)
         .alias(field.name.replace('_', "-"))
-        .help(help.trim().trim_end_matches('.').to_owned());
+        .help(match (help.trim().trim_end_matches('.'), field.required) {
+            (help, true) => format!("{help} (required)"),
+            (help, false) => help.to_owned(),
+        });
     let arg = match field.kind {
-        Kind::Text => arg.value_name("TEXT"),
+        Kind::Text => arg.value_name("TEXT").allow_hyphen_values(true),
         Kind::Number => arg
             .value_name("N")
             .value_parser(clap::value_parser!(i64))
@@ -217,7 +226,10 @@ fn flag(field: &'static Field) -> Arg {
             .value_parser(clap::value_parser!(bool))
             .num_args(0..=1)
             .default_missing_value("true"),
-        Kind::Texts => arg.value_name("TEXT").action(ArgAction::Append),
+        Kind::Texts => arg
+            .value_name("TEXT")
+            .allow_hyphen_values(true)
+            .action(ArgAction::Append),
         Kind::Json => arg.value_name("JSON").value_parser(read_json),
         Kind::Objects => arg
             .value_name("JSON")

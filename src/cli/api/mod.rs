@@ -56,7 +56,7 @@ pub(super) async fn run(command: ApiCommand) -> Result<(), Failure> {
     if !options.show_secrets {
         output::mask(&mut data);
     }
-    let plain = options.json_out || !std::io::stdout().is_terminal();
+    let plain = options.json_out || !(options.table || std::io::stdout().is_terminal());
     let text = if plain {
         format!("{data:#}\n")
     } else {

@@ -106,17 +106,17 @@ pub(super) fn readable(data: &Value, chart: bool) -> String {
     let mut text = String::new();
     match data {
         Value::Null => text.push_str("done\n"),
-        Value::Array(items) => table(&mut text, items),
+        Value::Array(items) => table(&mut text, items, chart),
         Value::Object(members) => {
             members_of(&mut text, members, chart);
             for (name, value) in members {
                 if let Value::Array(items) = value
                     && items.iter().any(Value::is_object)
                 {
-                    if members.len() > 1 {
-                        let _ = writeln!(text, "\n{name}:");
+                    if !text.is_empty() {
+                        let _ = writeln!(text, "\n{}:", printable(name));
                     }
-                    table(&mut text, items);
+                    table(&mut text, items, chart);
                 }
             }
         }
@@ -128,46 +128,75 @@ pub(super) fn readable(data: &Value, chart: bool) -> String {
 }
 
 fn members_of(text: &mut String, members: &Map<String, Value>, chart: bool) {
-    let shown: Vec<(&String, &Value)> = members
+    let is_table = |value: &Value| {
+        let items = value.as_array().map_or(&[][..], Vec::as_slice);
+        items.iter().any(Value::is_object)
+    };
+    let ends_here = |name: &str, value: &Value| {
+        name == "continue_token" && (value.is_null() || *value == Value::String(String::new()))
+    };
+    let shown: Vec<(String, &Value)> = members
         .iter()
-        .filter(|(_, value)| {
-            !value
-                .as_array()
-                .is_some_and(|items| items.iter().any(Value::is_object))
-        })
+        .filter(|(name, value)| !is_table(value) && !ends_here(name, value))
+        .map(|(name, value)| (printable(name), value))
         .collect();
     let width = shown.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let counts = |value: &Value| value.as_f64().filter(|_| chart);
-    let most = shown
-        .iter()
-        .filter_map(|(_, value)| counts(value))
-        .fold(0.0, f64::max);
-    for (name, value) in shown {
-        let name = printable(name);
-        let _ = write!(text, "{name:width$}  {}", cell(value));
-        if let Some(count) = counts(value).filter(|count| *count > 0.0 && most > 0.0) {
-            #[allow(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "between 0 and the width of the chart"
-            )]
-            let length = (count / most * BAR_WIDTH).ceil() as usize;
-            let used = cell(value).chars().count();
-            let _ = write!(
-                text,
-                "{:pad$}{}",
-                "",
-                "█".repeat(length),
-                pad = 12usize.saturating_sub(used)
-            );
+    // What is used is measured by what may be used; other counts by the largest of them.
+    let whole = |name: &str| ["cycle_max", "cycle_remaining", "count"].contains(&name);
+    let most = |name: &str| match name {
+        "cycle_used" => members
+            .get("cycle_max")
+            .and_then(Value::as_f64)
+            .unwrap_or(0.0),
+        _ => {
+            let others = shown
+                .iter()
+                .filter(|(name, _)| !whole(name) && name != "cycle_used");
+            others
+                .filter_map(|(_, value)| value.as_f64())
+                .fold(0.0, f64::max)
         }
-        text.push('\n');
+    };
+    for (name, value) in &shown {
+        let words = match value {
+            Value::Array(items) if items.is_empty() => "(none)".to_owned(),
+            value => cell(value),
+        };
+        let bar = match value.as_f64() {
+            Some(count) if chart && !whole(name) => bar(count, most(name)),
+            _ => String::new(),
+        };
+        let line = format!("{name:width$}  {words:12}{bar}");
+        let _ = writeln!(text, "{}", line.trim_end());
     }
 }
 
-/// Columns in the order of their first appearance; objects inside objects become columns of their own.
-fn table(text: &mut String, items: &[Value]) {
-    let rows: Vec<Vec<(String, String)>> = items.iter().map(flat).collect();
+fn bar(count: f64, most: f64) -> String {
+    if count <= 0.0 || most <= 0.0 {
+        return String::new();
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and the width of the chart"
+    )]
+    let length = (count / most * BAR_WIDTH).ceil() as usize;
+    "█".repeat(length)
+}
+
+/// Columns of what names a row first; objects inside become columns of their own. A row of too many columns is a
+/// paragraph instead.
+fn table(text: &mut String, items: &[Value], chart: bool) {
+    let mut rows: Vec<Vec<(String, String)>> = items.iter().map(flat).collect();
+    if chart {
+        let used = |item: &Value| item["used"].as_f64().unwrap_or(0.0);
+        let most = items.iter().map(used).fold(0.0, f64::max);
+        for (row, item) in rows.iter_mut().zip(items) {
+            if let Some((_, value)) = row.iter_mut().find(|(name, _)| name == "used") {
+                value.push_str(&format!(" {}", bar(used(item), most)));
+            }
+        }
+    }
     let mut columns: Vec<&str> = Vec::new();
     for (name, _) in rows.iter().flatten() {
         if !columns.contains(&name.as_str()) {
@@ -176,27 +205,34 @@ fn table(text: &mut String, items: &[Value]) {
     }
     // What is empty in every row is no news.
     columns.retain(|column| {
-        rows.iter()
-            .flatten()
-            .any(|(name, value)| name == column && !value.is_empty())
+        let mut cells = rows.iter().flatten();
+        cells.any(|(name, value)| name == column && !value.is_empty())
     });
-    if items.is_empty() {
-        text.push_str("(none)\n");
-        return;
-    }
+    columns.sort_by_key(|column| {
+        let place = FIRST_COLUMNS.iter().position(|first| first == column);
+        place.unwrap_or(FIRST_COLUMNS.len())
+    });
+    let value = |row: &[(String, String)], column: &str| -> String {
+        let found = row.iter().find(|(name, _)| name == column);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
     if columns.len() > COLUMNS_MAX {
-        for row in &rows {
-            let width = row.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-            for (name, value) in row.iter().filter(|(_, value)| !value.is_empty()) {
-                let _ = writeln!(text, "{name:width$}  {value}");
+        let width = columns.iter().map(|column| column.len()).max().unwrap_or(0);
+        for (number, row) in rows.iter().enumerate() {
+            if number > 0 {
+                text.push('\n');
             }
-            text.push('\n');
+            for column in &columns {
+                let value = value(row, column);
+                if !value.is_empty() {
+                    let _ = writeln!(text, "{column:width$}  {value}");
+                }
+            }
         }
         return;
     }
-    let value = |row: &[(String, String)], column: &str| -> String {
-        let found = row.iter().find(|(name, _)| name == column);
-        let whole = found.map(|(_, value)| value.clone()).unwrap_or_default();
+    let short = |row: &[(String, String)], column: &str| -> String {
+        let whole = value(row, column);
         if whole.chars().count() <= CELL_MAX {
             return whole;
         }
@@ -205,7 +241,7 @@ fn table(text: &mut String, items: &[Value]) {
     let widths: Vec<usize> = columns
         .iter()
         .map(|column| {
-            let cells = rows.iter().map(|row| value(row, column).chars().count());
+            let cells = rows.iter().map(|row| short(row, column).chars().count());
             cells.chain([column.len()]).max().unwrap_or(0)
         })
         .collect();
@@ -219,26 +255,35 @@ fn table(text: &mut String, items: &[Value]) {
     };
     line(columns.iter().map(|column| column.to_uppercase()).collect());
     for row in &rows {
-        line(columns.iter().map(|column| value(row, column)).collect());
+        line(columns.iter().map(|column| short(row, column)).collect());
     }
 }
 
+/// The members of a row; those of objects inside it by their own names, those of lists of objects numbered.
 fn flat(item: &Value) -> Vec<(String, String)> {
-    let plain = |name: &String| cell(&Value::String(name.clone()));
     let Value::Object(members) = item else {
         return vec![("value".to_owned(), cell(item))];
     };
     let mut row = Vec::new();
     for (name, value) in members {
+        let name = printable(name);
         match value {
             Value::Object(inner) => {
                 row.extend(
                     inner
                         .iter()
-                        .map(|(inner, value)| (plain(inner), cell(value))),
+                        .map(|(inner, value)| (printable(inner), cell(value))),
                 );
             }
-            value => row.push((plain(name), cell(value))),
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                for (number, item) in (1..).zip(items) {
+                    let inner = flat(item).into_iter();
+                    row.extend(
+                        inner.map(|(inner, value)| (format!("{name}.{number}.{inner}"), value)),
+                    );
+                }
+            }
+            value => row.push((name, cell(value))),
         }
     }
     row
@@ -273,6 +318,20 @@ const HIDDEN: &str = "********";
 /// A key is `api-` and so many letters and digits; its first characters are its name (NOTES section 1).
 const KEY_LETTERS: usize = 32;
 const NAME_OF_KEY: usize = 16;
+/// What names a row.
+const FIRST_COLUMNS: &[&str] = &[
+    "date",
+    "id",
+    "username",
+    "name",
+    "email_address",
+    "ip_address",
+    "fulldomain",
+    "url",
+    "api_key",
+    "event",
+    "status",
+];
 const COLUMNS_MAX: usize = 9;
 const CELL_MAX: usize = 44;
 const BAR_WIDTH: f64 = 40.0;

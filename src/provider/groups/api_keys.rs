@@ -71,7 +71,7 @@ operation! {
     /// Replace the settings of a key.
     ///
     /// Omitted fields fall back to defaults, except endpoints (fixed 2025-04-03).
-    "api-keys" "edit": Post "/api_keys/edit", VendorDocs, Change;
+    "api-keys" "edit": Post "/api_keys/edit", VendorDocs, Destroy;
     EditApiKey {
         /// The full key.
         id: String,

@@ -99,7 +99,7 @@ operation! {
     /// Let subaccounts use a domain.
     ///
     /// Beyond the seed.
-    "domain" "subaccount-access": Post "/domain/subaccount_access", VendorDocs, Change;
+    "domain" "subaccount-access": Post "/domain/subaccount_access", VendorDocs, Destroy;
     EditDomainAccess {
         /// The domain.
         domain: String,

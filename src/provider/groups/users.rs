@@ -70,7 +70,7 @@ operation! {
     /// Replace the settings of an SMTP user.
     ///
     /// POST form: omitted fields fall back to their defaults.
-    "users" "edit": Post "/users/smtp/edit", VendorDocs, Change;
+    "users" "edit": Post "/users/smtp/edit", VendorDocs, Destroy;
     EditSmtpUser {
         /// The SMTP user, or the first 16 characters of an API key.
         username: String,

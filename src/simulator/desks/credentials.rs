@@ -8,6 +8,12 @@ use super::{Call, Refusal, unknown};
 use crate::provider::Method;
 
 pub(super) fn serve(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
+    if !["", "allowed", "blocked", "sandbox"].contains(&call.text("status")) {
+        return Err(Refusal::Member(
+            "status",
+            "allowed, blocked or sandbox".to_owned(),
+        ));
+    }
     match call.operation.group {
         "users" => users(account, call),
         "api-keys" => keys(account, call),

@@ -1,15 +1,14 @@
 //! The desks where calls are answered: one a kind of thing.
 //!
 //! [`admit`] is what every call goes through: its size, its JSON, its key, the key's permission, and the
-//! members of the request as the catalogue describes them. Members that are null or empty count as absent,
-//! because many clients send them so (NOTES section 15).
+//! members of the request as the catalogue describes them.
 
 pub(super) mod credentials;
 mod extras;
 mod lists;
 mod reports;
 
-pub(super) use reports::subject;
+pub(super) use reports::header;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,10 +17,12 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{Clock, Timestamp};
-use crate::provider::{Effect, Field, Kind, Method, Operation, operations};
+use crate::provider::{Effect, Field, Kind, Method, Operation, operations, read_date};
 
 use super::World;
 use super::answer;
@@ -33,6 +34,8 @@ pub(super) struct Call {
     pub(super) request: Map<String, Value>,
     pub(super) key: String,
     pub(super) at: Timestamp,
+    /// Where the page that is asked for begins.
+    page_from: usize,
 }
 
 impl Call {
@@ -153,6 +156,7 @@ async fn admit(
             request,
             key,
             at: Clock.wall(),
+            page_from: 0,
         });
     }
     {
@@ -185,11 +189,19 @@ async fn admit(
         }
     }
     request.remove("api_key");
-    request.retain(|_, value| !is_nothing(value));
+    // Mail clients send what they don't use as nothing; elsewhere nothing is what a member is cleared with.
+    let of_mail = operation.group == "email";
+    request.retain(|_, value| !(value.is_null() || of_mail && is_nothing(value)));
     for field in operation.fields {
         match request.get(field.name) {
             None if field.required => {
                 let why = format!("The field '{}' is required", field.name);
+                return Err(answer::invalid(field.name, &why));
+            }
+            Some(Value::String(text))
+                if field.name.ends_with("_date") && read_date(text).is_none() =>
+            {
+                let why = format!("The field '{}' is no date: {text:?}", field.name);
                 return Err(answer::invalid(field.name, &why));
             }
             Some(value) if !fits(field, value) => {
@@ -199,11 +211,19 @@ async fn admit(
             _ => {}
         }
     }
+    let page_from = match request.get("continue_token").and_then(Value::as_str) {
+        None => 0,
+        Some(given) => page_of(given, operation.path, &key).ok_or_else(|| {
+            let why = "The field 'continue_token' is not of this call";
+            answer::invalid("continue_token", why)
+        })?,
+    };
     Ok(Call {
         operation,
         request,
         key,
         at: Clock.wall(),
+        page_from,
     })
 }
 
@@ -249,18 +269,28 @@ fn index() -> Value {
         .collect()
 }
 
+/// A token tells the page, and for whom and what it was made.
+fn token(path: &str, key: &str, from: usize) -> String {
+    let name: String = key.chars().take(16).collect();
+    URL_SAFE_NO_PAD.encode(format!("{from} {path} {name}"))
+}
+
+/// The page that a token of this caller means; another one's means nothing.
+fn page_of(token_given: &str, path: &str, key: &str) -> Option<usize> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token_given).ok()?).ok()?;
+    let from = text.split(' ').next()?.parse().ok()?;
+    (token(path, key, from) == token_given).then_some(from)
+}
+
 /// One page of a list: the items, and the token of the next page.
 pub(super) fn page(items: Vec<Value>, call: &Call, size: usize) -> (Vec<Value>, Value) {
-    let from: usize = call
-        .text("continue_token")
-        .strip_prefix("from-")
-        .and_then(|from| from.parse().ok())
-        .unwrap_or(0);
+    let from = call.page_from.min(items.len());
+    let size = size.max(1);
     let total = items.len();
     let items: Vec<Value> = items.into_iter().skip(from).take(size).collect();
     let next = from + items.len();
     let token = if next < total {
-        json!(format!("from-{next}"))
+        json!(token(call.operation.path, &call.key, next))
     } else {
         Value::Null
     };

@@ -6,6 +6,7 @@ use super::super::World;
 use super::super::mailroom::Delivery;
 use super::{Call, Refusal, page, unknown};
 use crate::message::{HeadCollector, HeaderView};
+use crate::provider::read_date;
 
 pub(super) fn serve(world: &World, call: &Call) -> Result<Value, Refusal> {
     match call.operation.path {
@@ -236,20 +237,13 @@ fn counts(world: &World, call: &Call) -> Value {
 
 /// Start inclusive, end exclusive; a date alone is its midnight (NOTES section 13).
 fn within(delivery: &Delivery, call: &Call) -> bool {
-    let at = delivery.at.to_string();
-    let bound = |name: &str| call.text(name).replace(' ', "T");
+    let bound = |name: &str| read_date(call.text(name));
     let (start, end) = (bound("start_date"), bound("end_date"));
-    (start.is_empty() || at.as_str() >= start.as_str())
-        && (end.is_empty() || at.as_str() < end.as_str())
-}
-
-/// What the mail is about.
-pub(in super::super) fn subject(delivery: &Delivery) -> String {
-    header(delivery, "Subject")
+    start.is_none_or(|start| delivery.at >= start) && end.is_none_or(|end| delivery.at < end)
 }
 
 /// The first header of this name, unfolded.
-fn header(delivery: &Delivery, name: &str) -> String {
+pub(in super::super) fn header(delivery: &Delivery, name: &str) -> String {
     let mut collector = HeadCollector::new(usize::MAX);
     let Ok(()) = collector.feed(delivery.raw.clone()).map(drop) else {
         return String::new();
