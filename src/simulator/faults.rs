@@ -14,6 +14,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use crate::http::Cut;
@@ -74,6 +75,8 @@ pub enum Fault {
 pub enum CutWhen {
     /// Before the body is read.
     Before,
+    /// When half of the body was read.
+    DuringBody,
     /// After the whole body was read, before anything is done.
     AfterBody,
     /// After the mail was accepted.
@@ -117,6 +120,7 @@ pub(super) async fn inject(
         Fault::Cut { when } => {
             match when {
                 CutWhen::Before => {}
+                CutWhen::DuringBody => read_half(request).await,
                 CutWhen::AfterBody => drain(request).await,
                 CutWhen::AfterAccepting => drop(next.run(request).await),
             }
@@ -158,6 +162,20 @@ fn take(world: &World, path: &str) -> Option<Fault> {
         script.remove(index);
     }
     Some(fault)
+}
+
+async fn read_half(request: Request) {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length: Option<usize> = length
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse().ok());
+    let mut body = request.into_body().into_data_stream();
+    let mut read = 0;
+    while read < length.unwrap_or(0) / 2
+        && let Some(Ok(chunk)) = body.next().await
+    {
+        read += chunk.len();
+    }
 }
 
 async fn drain(request: Request) {

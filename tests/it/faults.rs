@@ -88,6 +88,28 @@ async fn a_cut_before_the_body_ends_in_one_delivery() {
 }
 
 #[tokio::test]
+async fn a_cut_in_the_middle_of_the_body_is_no_doubt() {
+    let site = Site::start("").await;
+    site.simulator.script([ScriptedFault {
+        endpoint: Some("/email/mime".to_owned()),
+        times: 1,
+        fault: Fault::Cut {
+            when: CutWhen::DuringBody,
+        },
+    }]);
+    // More than any socket buffer holds, so that the end can't have left.
+    let message = format!("{MESSAGE}{}", "x\r\n".repeat(7_000_000));
+    let id = site
+        .send("a@example.com", &["b@example.org"], &message)
+        .await;
+    let record = site.settled(id).await;
+    assert_eq!(words(&record), ["deferred", "accepted"]);
+    assert!(!record.parts[0].possibly_duplicate);
+    assert_eq!(site.simulator.deliveries().len(), 1);
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_a_doubt() {
     let (record, delivered) = with(Fault::WrongLength, 1).await;
     assert_eq!(words(&record), ["unknown", "not_found", "accepted"]);
