@@ -97,13 +97,13 @@ def get(url):
         return response.read()
 
 
-def wait_until(what, look):
-    deadline = time.monotonic() + PATIENCE
+def wait_until(what, look, seconds=PATIENCE):
+    deadline = time.monotonic() + seconds
     while True:
         found = look()
         if found:
             return found
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE} s"
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(0.05)
 
 

@@ -35,7 +35,9 @@ def postfix_relays_a_thousand_messages_while_the_provider_is_killed(binary):
         ours = gateway(
             binary, f"{home}/spool", f"http://{address}/v3",
             {"S2G__FORWARD__RETRY_FIRST": "200ms", "S2G__FORWARD__RETRY_MAX": "1s",
-             "S2G__FORWARD__CONFIRM_AFTER": "300ms"},
+             "S2G__FORWARD__CONFIRM_AFTER": "300ms",
+             # Every attempt that a kill cuts off is looked up twice, and only 50 look-ups a minute are made.
+             "S2G__FORWARD__CONCURRENCY": "4"},
         )  # fmt: skip
         os.mkdir(f"{home}/postfix")
         postfix = Postfix(f"{home}/postfix", ours.port, "minimal_backoff_time = 1s")
@@ -52,7 +54,7 @@ def postfix_relays_a_thousand_messages_while_the_provider_is_killed(binary):
                         provider = simulator(binary, "--state", state, bind=address)
             wait_until("Postfix to hand on everything", lambda: postfix.flush() or postfix.is_empty())
             queue = f"http://{ours.admin}/api/queue?limit=1"
-            wait_until("the gateway to hand on everything", lambda: json.loads(get(queue)) == [])
+            wait_until("the gateway to hand on everything", lambda: json.loads(get(queue)) == [], 300)
         finally:
             postfix.stop()
         check_delivered(Provider(f"http://{address}"), ours, sent)
