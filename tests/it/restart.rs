@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use smtp2go_gateway::clock::Clock;
 use smtp2go_gateway::simulator::{SimulatedAccount, Simulator};
+use smtp2go_gateway::spool::Submission;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::spool_contract;
 use crate::support::api::{Act, Api};
 use crate::support::client::Client;
 use crate::support::process::Process;
@@ -100,6 +103,44 @@ async fn an_attempt_cut_off_by_sigkill_is_a_doubt_and_its_repeat_is_marked() {
     .await;
     assert_eq!(trace["events"][0]["event"], "interrupted", "{trace}");
     assert_eq!(trace["parts"][0]["possibly_duplicate"], true, "{trace}");
+    process.kill().await;
+}
+
+#[tokio::test]
+async fn what_a_crash_left_in_doubt_is_looked_up_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = spool_contract::spool(spool_contract::sqlite(directory.path()));
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        let submission = spool_contract::submission("default", &["b@example.org"]);
+        let head = "From: a@example.com\r\nTo: b@example.org\r\n";
+        let submission = Submission {
+            head: head.into(),
+            ..submission
+        };
+        ids.push(spool_contract::store(&spool, submission, b"x").await);
+    }
+    for leased in spool_contract::lease(&spool, 40).await {
+        spool
+            .begin_attempt(leased.attempt(Clock.wall()))
+            .await
+            .unwrap();
+    }
+    // As a crash leaves them: in flight.
+    spool.close().await;
+
+    let any = "127.0.0.1:0".parse().unwrap();
+    let account = SimulatedAccount::sample(KEY);
+    let simulator = Simulator::start(any, account, CancellationToken::new())
+        .await
+        .unwrap();
+    let process = Process::start(directory.path(), &simulator.api_url()).await;
+    delivered(&simulator, 40).await;
+    let asked = simulator.calls("/activity/search");
+    assert!(
+        asked <= 4,
+        "{asked} questions for 40 doubts, each looked up twice"
+    );
     process.kill().await;
 }
 

@@ -20,11 +20,11 @@ const SETTINGS: SpoolSettings = SpoolSettings {
     batch_max: 256,
 };
 
-fn spool(store: impl Store + 'static) -> Spool {
+pub(crate) fn spool(store: impl Store + 'static) -> Spool {
     Spool::start(Box::new(store), SETTINGS, Clock).unwrap()
 }
 
-fn sqlite(directory: &Path) -> SqliteStore {
+pub(crate) fn sqlite(directory: &Path) -> SqliteStore {
     SqliteStore::open(&directory.join("spool.db")).unwrap()
 }
 
@@ -72,7 +72,7 @@ fn mailbox(text: &str) -> Mailbox {
     text.parse().unwrap()
 }
 
-fn submission(account: &str, recipients: &[&str]) -> Submission {
+pub(crate) fn submission(account: &str, recipients: &[&str]) -> Submission {
     let now = Clock.wall();
     let all: Vec<Mailbox> = recipients.iter().map(|text| mailbox(text)).collect();
     Submission {
@@ -107,7 +107,7 @@ fn submission(account: &str, recipients: &[&str]) -> Submission {
     }
 }
 
-async fn store(spool: &Spool, submission: Submission, body: &[u8]) -> SpoolId {
+pub(crate) async fn store(spool: &Spool, submission: Submission, body: &[u8]) -> SpoolId {
     let id = submission.id;
     let mut draft = spool.draft();
     for piece in body.chunks(10_000) {
@@ -117,7 +117,7 @@ async fn store(spool: &Spool, submission: Submission, body: &[u8]) -> SpoolId {
     id
 }
 
-async fn lease(spool: &Spool, limit: usize) -> Vec<Leased> {
+pub(crate) async fn lease(spool: &Spool, limit: usize) -> Vec<Leased> {
     lease_of(spool, "default", limit).await
 }
 
