@@ -166,10 +166,13 @@ impl Forwarder {
         // Leased, and waiting for a place: one request to the spool serves many attempts.
         let mut ready: VecDeque<Leased> = VecDeque::new();
         let mut lanes: HashMap<task::Id, String> = HashMap::new();
+        let mut others_at = self.shared.clock.now();
         let doubts = tokio::spawn(settle_doubts(self.shared.clone(), stop.clone()));
         while !stop.is_cancelled() {
             arrivals.mark_unchanged();
-            let wake_at = self.start_due(&mut attempts, &mut ready, &mut lanes).await;
+            let wake_at = self
+                .start_due(&mut attempts, &mut ready, &mut lanes, &mut others_at)
+                .await;
             let busy = attempts.len() >= self.room();
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -203,6 +206,7 @@ impl Forwarder {
         attempts: &mut JoinSet<Ended>,
         ready: &mut VecDeque<Leased>,
         lanes: &mut HashMap<task::Id, String>,
+        others_at: &mut std::time::Instant,
     ) -> Instant {
         let now = self.shared.clock.now();
         let look_again = Instant::from_std(now + IDLE_MAX);
@@ -234,7 +238,13 @@ impl Forwarder {
             Some(lane) => ready.iter().any(|leased| leased.lane != lane),
             None => !ready.is_empty(),
         };
-        if attempts.len() < room && !waiting(ready) {
+        let except = full().map(str::to_owned);
+        // Asked at most so often, and only when something has happened.
+        let too_soon = except.is_some() && now < *others_at;
+        if attempts.len() < room && !waiting(ready) && !too_soon {
+            if except.is_some() {
+                *others_at = now + OTHERS_INTERVAL;
+            }
             let request = LeaseRequest {
                 account: self.shared.settings.account.clone(),
                 work: Work::Mail,
@@ -242,7 +252,7 @@ impl Forwarder {
                     Permit::Full => room * LEASES_PER_PLACE,
                     _ => 1,
                 },
-                except: full().map(str::to_owned),
+                except,
             };
             match self.shared.spool.lease(request).await {
                 Ok((leased, due)) => {
@@ -268,6 +278,11 @@ impl Forwarder {
                 attempts.spawn(async move { Ended::Attempt(attempt(&shared, leased).await) });
             lanes.insert(task.id(), lane);
         }
+        let look_again = if too_soon {
+            look_again.min(Instant::from_std(*others_at))
+        } else {
+            look_again
+        };
         match next_due {
             Some(due) => look_again.min(Instant::from_std(now + self.until(due))),
             None => look_again,
@@ -357,5 +372,7 @@ const TROUBLE_MAX: Duration = Duration::from_secs(60);
 const LEASES_PER_PLACE: usize = 4;
 /// Something is looked at this often even if nobody woke us: a clock may have jumped.
 const IDLE_MAX: Duration = Duration::from_secs(60);
+/// How often it is asked whether somebody else has mail, while one device has all places but the last.
+const OTHERS_INTERVAL: Duration = Duration::from_millis(20);
 /// After the spool could not be read.
 const SPOOL_RETRY: Duration = Duration::from_secs(1);

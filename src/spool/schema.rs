@@ -62,7 +62,7 @@ const STEPS: [&str; 3] = [
     "ALTER TABLE dispatch ADD COLUMN lane TEXT NOT NULL DEFAULT '';
      ALTER TABLE dispatch ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;
      UPDATE dispatch SET (lane, octets) =
-         (SELECT coalesce(device, json_extract(origin, '$.peer'), ''), size / dispatches
+         (SELECT coalesce(device, json_extract(origin, '$.peer'), '?'), size / dispatches
           FROM message WHERE message.key = dispatch.key / 1048576)
          WHERE state <= 4;
      DROP INDEX dispatch_queue;

@@ -166,7 +166,8 @@ impl Spool {
         Draft::new(self.clone(), MessageKey(key))
     }
 
-    /// Takes due dispatches out of the queue for one lease time; also says when the next one is due.
+    /// Takes due dispatches out of the queue for one lease time; where there are none, also says when the
+    /// next one is due.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -665,7 +666,12 @@ impl Writer {
         for leased in &leased {
             self.leases.insert(leased.key, expires_at);
         }
-        let next_due = self.store.next_due(&request.account, state, now)?;
+        // Whoever has work comes back when it is done.
+        let next_due = if leased.is_empty() {
+            self.store.next_due(&request.account, state, now)?
+        } else {
+            None
+        };
         Ok((leased, next_due))
     }
 

@@ -311,10 +311,14 @@ async fn one_device_never_has_all_places() {
     .await;
     let mut ups = Client::connect_from("127.0.0.2", lan).await;
     ups.say("EHLO ups").await.expect("250");
-    ups.send("a@example.com", &["b@example.org"], MESSAGE).await;
-    eventually("the alarm", async || (api.requests() == 4).then_some(())).await;
-    let counts = gateway.spool().counts();
-    assert_eq!(counts.of(State::InFlight), 4);
+    let alarm = ups.send("a@example.com", &["b@example.org"], MESSAGE).await;
+    let spool = gateway.spool();
+    eventually("the alarm to be under way", async || {
+        let record = spool.show(alarm).await.unwrap().unwrap();
+        (record.parts[0].state == State::InFlight).then_some(())
+    })
+    .await;
+    assert_eq!(spool.counts().of(State::InFlight), 4);
     drop(gateway);
 }
 

@@ -24,19 +24,6 @@ use super::record::{
 };
 use super::store::{Counts, Lane, SpoolError, Store};
 
-/// The lanes with dispatches of an account (?1) in a state (?2), each found by one step into the index.
-macro_rules! waiting_lanes {
-    () => {
-        "WITH RECURSIVE waiting (name) AS (
-             SELECT (SELECT lane FROM dispatch WHERE account = ?1 AND state = ?2 AND state <= 4
-                 ORDER BY lane LIMIT 1)
-             UNION ALL
-             SELECT (SELECT lane FROM dispatch WHERE account = ?1 AND state = ?2 AND state <= 4
-                 AND lane > waiting.name ORDER BY lane LIMIT 1)
-             FROM waiting WHERE waiting.name IS NOT NULL
-         ) "
-    };
-}
 /// See the module's documentation.
 pub struct SqliteStore {
     connection: Connection,
@@ -105,15 +92,62 @@ impl SqliteStore {
     /// Counts an event of a message, and settled dispatches; returns the event's number and how many
     /// dispatches are left.
     fn count_event(&self, message: MessageKey, settled: u32) -> Result<(u32, u32), SpoolError> {
+        // Two statements instead of RETURNING, which builds a temporary table for its one row.
+        self.execute(
+            "UPDATE message SET events = events + 1, unsettled = unsettled - ?2 WHERE key = ?1",
+            params![message.0, settled],
+        )?;
+        self.connection
+            .prepare_cached("SELECT events - 1, unsettled FROM message WHERE key = ?1")
+            .and_then(|mut statement| {
+                statement.query_row([message.0], |row| Ok((row.get(0)?, row.get(1)?)))
+            })
+            .map_err(trouble)
+    }
+
+    /// The lanes with dispatches of an account in a state, each found by one step into the index. A recursive
+    /// query would do it in one statement, at the price of a temporary table for each.
+    fn lanes_of(&self, account: &str, state: State) -> Result<Vec<String>, SpoolError> {
+        let mut lanes: Vec<String> = Vec::new();
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT lane FROM dispatch
+                 WHERE account = ?1 AND state = ?2 AND state <= 4 AND lane > ?3
+                 ORDER BY lane LIMIT 1",
+            )
+            .map_err(trouble)?;
+        loop {
+            // No lane has no name.
+            let last = lanes.last().map_or("", String::as_str);
+            let values = params![account, state.code(), last];
+            let next = statement.query_row(values, |row| row.get(0)).optional();
+            match next.map_err(trouble)? {
+                Some(lane) => lanes.push(lane),
+                None => return Ok(lanes),
+            }
+        }
+    }
+
+    /// The earliest due time of a lane after `after`.
+    fn first_due(
+        &self,
+        account: &str,
+        state: State,
+        lane: &str,
+        after: Timestamp,
+    ) -> Result<Option<Timestamp>, SpoolError> {
         self.connection
             .prepare_cached(
-                "UPDATE message SET events = events + 1, unsettled = unsettled - ?2
-                 WHERE key = ?1 RETURNING events - 1, unsettled",
+                "SELECT due_at FROM dispatch
+                 WHERE account = ?1 AND state = ?2 AND state <= 4 AND lane = ?3 AND due_at > ?4
+                 ORDER BY due_at LIMIT 1",
             )
             .and_then(|mut statement| {
-                statement.query_row(params![message.0, settled], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })
+                let values = params![account, state.code(), lane, after.0];
+                statement
+                    .query_row(values, |row| row.get(0).map(Timestamp))
+                    .optional()
             })
             .map_err(trouble)
     }
@@ -344,19 +378,19 @@ impl Store for SqliteStore {
         state: State,
         now: Timestamp,
     ) -> Result<Vec<String>, SpoolError> {
-        let mut statement = self
-            .connection
-            .prepare_cached(concat!(
-                waiting_lanes!(),
-                "SELECT name FROM waiting WHERE name IS NOT NULL AND EXISTS
-                     (SELECT 1 FROM dispatch WHERE account = ?1 AND state = ?2 AND state <= 4
-                          AND lane = waiting.name AND due_at <= ?3)"
-            ))
-            .map_err(trouble)?;
-        let rows = statement
-            .query_map(params![account, state.code(), now.0], |row| row.get(0))
-            .map_err(trouble)?;
-        rows.collect::<Result<_, _>>().map_err(trouble)
+        let mut due = self.lanes_of(account, state)?;
+        let mut failed = None;
+        due.retain(|lane| {
+            let found = self.first_due(account, state, lane, Timestamp(i64::MIN));
+            match found {
+                Ok(first) => first.is_some_and(|first| first <= now),
+                Err(error) => {
+                    failed = Some(error);
+                    false
+                }
+            }
+        });
+        failed.map_or(Ok(due), Err)
     }
 
     fn due(
@@ -409,21 +443,12 @@ impl Store for SqliteStore {
         state: State,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, SpoolError> {
-        self.connection
-            .prepare_cached(concat!(
-                waiting_lanes!(),
-                "SELECT min((SELECT due_at FROM dispatch
-                     WHERE account = ?1 AND state = ?2 AND state <= 4 AND lane = waiting.name
-                         AND due_at > ?3
-                     ORDER BY due_at LIMIT 1))
-                 FROM waiting WHERE name IS NOT NULL"
-            ))
-            .and_then(|mut statement| {
-                let values = params![account, state.code(), now.0];
-                statement.query_row(values, |row| row.get::<_, Option<i64>>(0))
-            })
-            .map(|due_at| due_at.map(Timestamp))
-            .map_err(trouble)
+        let mut earliest = None;
+        for lane in self.lanes_of(account, state)? {
+            let next = self.first_due(account, state, &lane, now)?;
+            earliest = earliest.into_iter().chain(next).min();
+        }
+        Ok(earliest)
     }
 
     fn pull_due(&mut self, latest: Timestamp, now: Timestamp) -> Result<u32, SpoolError> {
