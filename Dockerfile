@@ -5,6 +5,8 @@ COPY Cargo.toml Cargo.lock ./
 COPY config config
 COPY templates templates
 COPY src src
+# Not built, but named by the manifest.
+COPY benches benches
 RUN cargo build --release --locked && cp target/release/smtp2go-gateway /usr/local/bin/
 
 FROM debian:bookworm-slim
