@@ -102,13 +102,15 @@ async fn settle(shared: &Shared, doubts: Vec<Leased>, pace: &mut Pace, stop: &Ca
         if let Ok(Answer::TooMany) = answer {
             return settle_each(shared, doubts, pace, stop).await;
         }
+        // Looked at together, and looked at again together.
+        let again_at = shared.confirm_at();
         for doubt in doubts {
             if stop.is_cancelled() {
                 shared.spool.release(&doubt).await;
                 continue;
             }
             let found = answer.as_ref().map(|answer| answer.knows(&doubt));
-            conclude(shared, doubt, found).await;
+            conclude(shared, doubt, found, again_at).await;
         }
     } else {
         settle_each(shared, doubts, pace, stop).await;
@@ -135,15 +137,20 @@ async fn settle_each(
         let recipient = doubt.dispatch.recipients.first().map(ToString::to_string);
         let answer = look_up(shared, doubt.received_at, recipient, pace).await;
         let found = answer.as_ref().map(|answer| answer.knows(&doubt));
-        conclude(shared, doubt, found).await;
+        conclude(shared, doubt, found, shared.confirm_at()).await;
     }
 }
 
-/// What the look-up says becomes of the doubt.
-async fn conclude(shared: &Shared, doubt: Leased, found: Result<Option<String>, &ApiError>) {
+/// What the look-up says becomes of the doubt; what is not known yet is looked at again then.
+async fn conclude(
+    shared: &Shared,
+    doubt: Leased,
+    found: Result<Option<String>, &ApiError>,
+    again_at: Timestamp,
+) {
     let finding = match found {
         Ok(Some(email_id)) => Finding::Known(email_id),
-        Ok(None) if doubt.looked_up + 1 < LOOKS => Finding::NotKnown(shared.confirm_at()),
+        Ok(None) if doubt.looked_up + 1 < LOOKS => Finding::NotKnown(again_at),
         Ok(None) => return repeat(shared, doubt).await,
         Err(error) if error.is_not_offered() => {
             shared.journal.look_up_forbidden(&shared.settings.account);
@@ -151,7 +158,7 @@ async fn conclude(shared: &Shared, doubt: Leased, found: Result<Option<String>, 
         }
         Err(error) => {
             let why = Diagnostic::new(crate::journal::Chain(error).to_string());
-            Finding::NotAsked(shared.confirm_at(), why)
+            Finding::NotAsked(again_at, why)
         }
     };
     shared.journal.looked_up(&doubt.id, finding_word(&finding));
