@@ -203,14 +203,6 @@ impl Breaker {
             .saturating_mul(1 << times.min(8));
         doubled.min(self.settings.trouble_max)
     }
-
-    /// Why nothing flows; `None` while it does.
-    pub fn cause(&self) -> Option<Cause> {
-        match self.state {
-            BreakerState::Closed { .. } => None,
-            BreakerState::Open { cause, .. } => Some(cause),
-        }
-    }
 }
 
 /// What the provider asked for, or a minute that doubles each time; within bounds.

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::provider::Permissions;
+
 use super::books::{Books, lies_in, names};
 
 /// Everything that decides whether a call is answered and a mail accepted.
@@ -11,12 +13,6 @@ pub struct SimulatedAccount {
     /// Keys that may call everything; no call can change them.
     pub api_keys: Vec<String>,
     pub(super) books: Books,
-}
-
-/// Why a mail is refused.
-pub(super) enum Objection {
-    /// For good, with the words of the internal SMTP reply.
-    Mail(String),
 }
 
 impl SimulatedAccount {
@@ -80,26 +76,16 @@ impl SimulatedAccount {
         if self.api_keys.iter().any(|known| known == key) || path == "/api_keys/permissions" {
             return true;
         }
-        let covers = |entry: &Value| {
-            let entry = entry.as_str().unwrap_or_default();
-            match entry.strip_suffix('*') {
-                Some(start) => path.trim_end_matches('*').starts_with(start),
-                None => entry == path,
-            }
-        };
-        let endpoints = self
-            .books
-            .keys
-            .get(key)
-            .and_then(|record| record.get("endpoints"));
+        let record = self.books.keys.get(key);
+        let endpoints = record.and_then(|record| record.get("endpoints"));
         endpoints
-            .and_then(Value::as_array)
-            .is_some_and(|list| list.iter().any(covers))
+            .and_then(|list| Permissions::deserialize(list).ok())
+            .is_some_and(|list| list.cover(path))
     }
 
-    /// Whether mail may be sent from this address. A list of allowed senders that is switched on takes the
+    /// Why no mail may be sent from this address, in the words of the internal SMTP reply. A list of allowed senders that is switched on takes the
     /// place of verified domains and senders (NOTES section 10).
-    pub(super) fn object_to_sender(&self, address: &str) -> Option<Objection> {
+    pub(super) fn object_to_sender(&self, address: &str) -> Option<String> {
         let list = &self.books.allowed_senders;
         let listed = names(&list.list, address);
         let restricted = "that SMTP sender is not on your allowed list, You can adjust your list on the \
@@ -107,7 +93,7 @@ impl SimulatedAccount {
         match list.mode.as_str() {
             "whitelist" if listed => None,
             "blacklist" if !listed => None,
-            "whitelist" | "blacklist" => Some(Objection::Mail(restricted.to_owned())),
+            "whitelist" | "blacklist" => Some(restricted.to_owned()),
             _ => {
                 let domain = address
                     .rsplit('@')
@@ -117,11 +103,11 @@ impl SimulatedAccount {
                 if self.is_verified(&domain) || self.is_single_sender(address) {
                     return None;
                 }
-                Some(Objection::Mail(format!(
+                Some(format!(
                     "From header sender domain not verified ({domain})\n\
                      On your Sending > Verified Senders page\n\
                      verify the sender domain or email to be allowed to send. - Code(550)"
-                )))
+                ))
             }
         }
     }

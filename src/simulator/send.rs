@@ -11,7 +11,7 @@ use crate::message::{HeadCollector, HeaderView, read_addresses};
 use crate::provider::read_date;
 
 use super::World;
-use super::account::{Objection, object};
+use super::account::object;
 use super::desks::{Call, Refusal, unknown};
 use super::mailroom::Delivery;
 
@@ -431,7 +431,7 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
         let objection = account.object_to_sender(sender.as_str());
         // Who sent it is not there any more to be told: it shows as rejected.
         let late = objection.is_some() && (fast || schedule_id.is_some());
-        if let (Some(Objection::Mail(why)), false) = (objection, late) {
+        if let (Some(why), false) = (objection, late) {
             return Ok(failed(&why));
         }
         // A sandbox accepts everything and delivers nothing (NOTES section 12).

@@ -378,19 +378,14 @@ impl Store for SqliteStore {
         state: State,
         now: Timestamp,
     ) -> Result<Vec<String>, SpoolError> {
-        let mut due = self.lanes_of(account, state)?;
-        let mut failed = None;
-        due.retain(|lane| {
-            let found = self.first_due(account, state, lane, Timestamp(i64::MIN));
-            match found {
-                Ok(first) => first.is_some_and(|first| first <= now),
-                Err(error) => {
-                    failed = Some(error);
-                    false
-                }
+        let mut due = Vec::new();
+        for lane in self.lanes_of(account, state)? {
+            let first = self.first_due(account, state, &lane, Timestamp(i64::MIN))?;
+            if first.is_some_and(|first| first <= now) {
+                due.push(lane);
             }
-        });
-        failed.map_or(Ok(due), Err)
+        }
+        Ok(due)
     }
 
     fn due(
