@@ -22,7 +22,7 @@ pub(super) enum Probed {
 pub(super) async fn probe(provider: &Provider) -> Probed {
     let error = match provider.call(&ViewPermissions {}).await {
         // Answered, though perhaps not as documented.
-        Ok(_) | Err(ApiError::Unintelligible(_)) => return Probed::Works,
+        Ok(_) | Err(ApiError::Unintelligible { .. }) => return Probed::Works,
         Err(error) => error,
     };
     let effect = match error.disposition() {

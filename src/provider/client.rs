@@ -267,7 +267,8 @@ impl Provider {
             }
             if body.len() > ANSWER_OCTETS_MAX {
                 let why = format!("over {ANSWER_OCTETS_MAX} octets: ask for less at once");
-                return Err(ApiError::Unintelligible(why));
+                let request_id = String::new();
+                return Err(ApiError::Unintelligible { why, request_id });
             }
         }
         Ok((status, retry_after, body))
@@ -301,14 +302,21 @@ fn too_slow(what: &'static str) -> ApiError {
 
 /// The `data` of an answer (or its root, as old answers have it), and the request id.
 fn read_data<T: DeserializeOwned>(body: &[u8]) -> Result<(T, String), ApiError> {
-    let root: Value = serde_json::from_slice(body)
-        .map_err(|error| ApiError::Unintelligible(format!("not JSON: {error}")))?;
+    let root: Value = serde_json::from_slice(body).map_err(|error| ApiError::Unintelligible {
+        why: format!("not JSON: {error}"),
+        request_id: String::new(),
+    })?;
     let request_id = root["request_id"]
         .as_str()
         .or(root["data"]["request_id"].as_str())
         .unwrap_or_default()
         .to_owned();
     let data = match &root["data"] {
+        // No data is an empty list to whoever expects one, and no record to others.
+        data if data.is_null() && root.get("data").is_some() => match T::deserialize(data) {
+            Ok(nothing) => return Ok((nothing, request_id)),
+            Err(_) => &root,
+        },
         Value::Null => &root,
         // One client reports results one level deeper.
         data => match &data["email_response"] {
@@ -316,9 +324,13 @@ fn read_data<T: DeserializeOwned>(body: &[u8]) -> Result<(T, String), ApiError> 
             inner => inner,
         },
     };
-    T::deserialize(data)
-        .map(|data| (data, request_id))
-        .map_err(|error| ApiError::Unintelligible(format!("not the expected members: {error}")))
+    match T::deserialize(data) {
+        Ok(data) => Ok((data, request_id)),
+        Err(error) => Err(ApiError::Unintelligible {
+            why: format!("not the expected members: {error}"),
+            request_id,
+        }),
+    }
 }
 
 /// Some 200 answers carry an error and nothing else (NOTES section 3).

@@ -31,8 +31,13 @@ pub enum ApiError {
     #[error("the provider answered {0}")]
     Refused(Box<Refusal>),
     /// Success by its status, but nothing that can be understood.
-    #[error("the provider's answer makes no sense: {0}")]
-    Unintelligible(String),
+    #[error("the provider's answer makes no sense: {why}{}", with_id(.request_id))]
+    Unintelligible {
+        /// What is wrong with it.
+        why: String,
+        /// The call's name at the provider; empty where even that can't be read.
+        request_id: String,
+    },
     /// Our own message could not be read from the spool.
     #[error("cannot read the stored message")]
     Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -67,10 +72,14 @@ impl std::fmt::Display for Refusal {
         if let Some((field, message)) = &self.field {
             write!(f, " (field {field}: {message})")?;
         }
-        if !self.request_id.is_empty() {
-            write!(f, " request_id {}", self.request_id)?;
-        }
-        Ok(())
+        f.write_str(&with_id(&self.request_id))
+    }
+}
+
+fn with_id(request_id: &str) -> String {
+    match request_id {
+        "" => String::new(),
+        id => format!(" request_id {id}"),
     }
 }
 
@@ -108,7 +117,7 @@ impl ApiError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Unreachable(_) | Self::Unreadable(_) => Disposition::Defer,
-            Self::AnswerLost(_) | Self::Unintelligible(_) => Disposition::Unknown,
+            Self::AnswerLost(_) | Self::Unintelligible { .. } => Disposition::Unknown,
             Self::Refused(refusal) => refusal.disposition(),
         }
     }

@@ -17,6 +17,13 @@ pub trait Loose: Sized {
     /// # Errors
     /// The value, where it can't be meant.
     fn from_loose(value: Value) -> Result<Self, Value>;
+    /// Reads what can be read of it, and gives the rest back.
+    fn from_loose_part(value: Value) -> (Option<Self>, Option<Value>) {
+        match Self::from_loose(value) {
+            Ok(read) => (Some(read), None),
+            Err(value) => (None, Some(value)),
+        }
+    }
     /// The form that the API documents.
     fn to_value(&self) -> Value;
 }
@@ -68,8 +75,22 @@ impl Loose for Number {
 }
 
 impl<T: Loose> Loose for Vec<T> {
-    /// One where several could be is a list of one; an item may be wrapped like a whole answer.
     fn from_loose(value: Value) -> Result<Self, Value> {
+        match Self::from_loose_part(value) {
+            (Some(read), None) => Ok(read),
+            (read, odd) => {
+                let mut whole = read.unwrap_or_default().to_value();
+                if let (Value::Array(whole), Some(Value::Array(odd))) = (&mut whole, odd) {
+                    whole.extend(odd);
+                }
+                Err(whole)
+            }
+        }
+    }
+
+    /// One where several could be is a list of one; an item may be wrapped like a whole answer. An item that
+    /// can't be read costs itself, not its neighbours.
+    fn from_loose_part(value: Value) -> (Option<Self>, Option<Value>) {
         let items = match value {
             Value::Array(items) => items,
             Value::Null => Vec::new(),
@@ -83,9 +104,15 @@ impl<T: Loose> Loose for Vec<T> {
             }
             item => item,
         };
-        let whole = Value::Array(items.clone());
-        let read = items.into_iter().map(|item| T::from_loose(unwrapped(item)));
-        read.collect::<Result<_, _>>().map_err(|_| whole)
+        let (mut read, mut odd) = (Vec::new(), Vec::new());
+        for item in items {
+            match T::from_loose(unwrapped(item)) {
+                Ok(item) => read.push(item),
+                Err(item) => odd.push(item),
+            }
+        }
+        let odd = (!odd.is_empty()).then_some(Value::Array(odd));
+        (Some(read), odd)
     }
 
     fn to_value(&self) -> Value {
@@ -123,12 +150,23 @@ pub(super) fn take<T: Loose>(members: &mut Map<String, Value>, names: &[&str]) -
         if value.is_null() {
             continue;
         }
-        match T::from_loose(value) {
-            Ok(read) => return Some(read),
-            Err(value) => drop(members.insert((*name).to_owned(), value)),
+        let (read, odd) = T::from_loose_part(value);
+        if let Some(odd) = odd {
+            members.insert((*name).to_owned(), odd);
+        }
+        if read.is_some() {
+            return read;
         }
     }
     None
+}
+
+/// Writes a member; what of its list could not be read follows behind.
+pub(super) fn put(members: &mut Map<String, Value>, name: &str, mut value: Value) {
+    if let (Value::Array(read), Some(Value::Array(odd))) = (&mut value, members.remove(name)) {
+        read.extend(odd);
+    }
+    members.insert(name.to_owned(), value);
 }
 
 /// Whether a request leaves this member out.
@@ -189,7 +227,7 @@ macro_rules! record {
                     if let Some(value) = &self.$field {
                         let name = crate::provider::loose::plain_name(stringify!($field));
                         let value = crate::provider::loose::Loose::to_value(value);
-                        members.insert(name.to_owned(), value);
+                        crate::provider::loose::put(&mut members, name, value);
                     }
                 )*
                 serde_json::Value::Object(members)
@@ -214,21 +252,43 @@ macro_rules! record {
 pub(super) use record;
 
 /// Several records, where one alone, or each wrapped like an answer of its own, will do.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct List<T>(pub Vec<T>);
+#[derive(Clone, Debug, PartialEq)]
+pub struct List<T> {
+    /// What could be read.
+    pub items: Vec<T>,
+    /// What could not, as it came.
+    pub odd: Vec<Value>,
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            odd: Vec::new(),
+        }
+    }
+}
 
 impl<'de, T: Loose> serde::Deserialize<'de> for List<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        Loose::from_loose(value)
-            .map(Self)
-            .map_err(|value| serde::de::Error::custom(format!("a list expected: {value}")))
+        let (items, odd) = Vec::from_loose_part(Value::deserialize(deserializer)?);
+        Ok(Self {
+            items: items.unwrap_or_default(),
+            odd: match odd {
+                Some(Value::Array(odd)) => odd,
+                _ => Vec::new(),
+            },
+        })
     }
 }
 
 impl<T: Loose> Serialize for List<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.to_value().serialize(serializer)
+        let mut whole = self.items.to_value();
+        if let Value::Array(whole) = &mut whole {
+            whole.extend(self.odd.iter().cloned());
+        }
+        whole.serialize(serializer)
     }
 }
 
@@ -265,6 +325,11 @@ mod tests {
                 json!({"tags": "one", "new": [1]}),
                 json!({"tags": ["one"], "new": [1]}),
             ),
+            // One odd item must not hide its neighbours: they may be rules.
+            (
+                json!({"tags": ["one", 2, "three"]}),
+                json!({"tags": ["one", "three", 2]}),
+            ),
         ] {
             assert_eq!(reread::<Sample>(answer), Ok(again));
         }
@@ -274,6 +339,13 @@ mod tests {
             reread::<List<Sample>>(json!({"name": "a"})),
             Ok(json!([{"name": "a"}]))
         );
+        let read: Sample =
+            serde_json::from_value(json!({"tags": ["one", 2, "three"]})).unwrap_or_default();
+        assert_eq!(read.tags, Some(vec!["one".to_owned(), "three".to_owned()]));
+        assert_eq!(read.more["tags"], json!([2]));
+        let list: List<Sample> =
+            serde_json::from_value(json!([{"name": "a"}, "text"])).unwrap_or_default();
+        assert_eq!((list.items.len(), list.odd), (1, vec![json!("text")]));
         assert!(reread::<Sample>(json!("text")).is_err());
     }
 }

@@ -24,6 +24,8 @@ mod keys;
 mod loose;
 mod operation;
 mod pages;
+mod period;
+mod segments;
 
 pub use client::{Account, Deadlines, Provider, Upload};
 pub use dates::read_date;
@@ -34,3 +36,5 @@ pub use keys::Permissions;
 pub use loose::{Concealed, List, Loose};
 pub use operation::{Confidence, Effect, Endpoint, Field, Kind, Member, Method, Operation};
 pub use pages::Paged;
+pub use period::read_period;
+pub use segments::sms_segments;

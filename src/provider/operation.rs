@@ -65,6 +65,8 @@ pub struct Operation {
     pub fields: &'static [Field],
     /// Parses an answer's `data` into the operation's type and writes it out again.
     pub reread: fn(Value) -> Result<Value, String>,
+    /// The same for a request.
+    pub reread_request: fn(Value) -> Result<Value, String>,
 }
 
 impl Operation {
@@ -173,7 +175,8 @@ macro_rules! operation {
         #[doc = concat!(
             "Source: `", stringify!($method), " ", $path, "`; confidence: `", stringify!($confidence), "`."
         )]
-        #[derive(Clone, Debug, Default, serde::Serialize)]
+        #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
+        #[serde(default, deny_unknown_fields)]
         pub struct $name {
             $(
                 $(#[doc = $help])*
@@ -211,6 +214,7 @@ macro_rules! operation {
                     },
                 )*],
                 reread: crate::provider::loose::reread::<$response>,
+                reread_request: crate::provider::loose::reread::<$name>,
             };
         }
     };

@@ -2,9 +2,18 @@
 //! missing, nothing is made up, and every published example is read without loss.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use smtp2go_gateway::provider::{Effect, Operation, operations};
+use smtp2go_gateway::config::Secret;
+use smtp2go_gateway::http::{ClientSettings, client};
+use smtp2go_gateway::provider::groups::users::ViewSmtpUsers;
+use smtp2go_gateway::provider::{
+    Account, ApiError, Deadlines, Disposition, Effect, Operation, Provider, operations,
+};
+
+use crate::support::api::{Act, Api};
+use crate::support::site::KEY;
 
 fn description() -> Value {
     serde_json::from_str(include_str!("../fixtures/api/openapi.json")).unwrap()
@@ -118,6 +127,86 @@ fn every_published_answer_is_read_and_written_without_loss() {
         }
     }
     assert!(examples >= 60, "only {examples} examples");
+}
+
+#[test]
+fn every_published_request_is_one_of_its_type() {
+    let root = description();
+    let mut examples = 0;
+    for (method, path, about) in described(&root) {
+        let operation = find(&method, &path).unwrap();
+        let request = &about["requestBody"]["content"]["application/json"]["examples"];
+        for (name, example) in request.as_object().into_iter().flatten() {
+            examples += 1;
+            let request = example["value"].clone();
+            let again = (operation.reread_request)(request.clone()).expect(&path);
+            assert_eq!(again, request, "{method} {path} {name}");
+        }
+    }
+    assert!(examples >= 2, "only {examples} examples");
+}
+
+#[tokio::test]
+async fn every_published_error_is_understood() {
+    let root = description();
+    let mut examples = 0;
+    for (name, answer) in root["components"]["responses"].as_object().unwrap() {
+        let examples_of = &answer["content"]["application/json"]["examples"];
+        for (example, value) in examples_of.as_object().into_iter().flatten() {
+            examples += 1;
+            let body: &'static str = value["value"].to_string().leak();
+            let acts: &'static [Act] = Box::leak(Box::new([Act::Answer(status_line(name), body)]));
+            let api = Api::start(acts).await;
+            let error = provider(&api.url())
+                .call(&ViewSmtpUsers::default())
+                .await
+                .unwrap_err();
+            let ApiError::Refused(refusal) = &error else {
+                panic!("{name} {example}: {error}");
+            };
+            let data = &value["value"]["data"];
+            assert_eq!(value["value"]["request_id"], refusal.request_id.as_str());
+            assert_eq!(data["error"].as_str(), refusal.error.as_deref());
+            assert_eq!(data["error_code"].as_str(), refusal.error_code.as_deref());
+            let field = data["field_validation_errors"]["fieldname"].as_str();
+            assert_eq!(field, refusal.field.as_ref().map(|(name, _)| name.as_str()));
+            let expected = match example.as_str() {
+                "permission" => Disposition::Halt,
+                "old" => Disposition::Throttle(None),
+                _ => Disposition::Bounce,
+            };
+            assert_eq!(error.disposition(), expected, "{name} {example}");
+        }
+    }
+    assert!(examples >= 3, "only {examples} examples");
+}
+
+fn status_line(response: &str) -> &'static str {
+    match response {
+        "BadRequest" => "400 Bad Request",
+        "Unauthorized" => "401 Unauthorized",
+        "Forbidden" => "403 Forbidden",
+        "TooManyRequests" => "429 Too Many Requests",
+        other => panic!("{other} has examples now: say what status it has"),
+    }
+}
+
+fn provider(api_url: &str) -> Provider {
+    let settings = ClientSettings {
+        connect_timeout: Duration::from_secs(5),
+        ca_file: None,
+        proxy: false,
+    };
+    let account = Account {
+        base_url: api_url.to_owned(),
+        key: Secret::new(KEY.to_owned()),
+    };
+    let deadlines = Deadlines {
+        connect: Duration::from_secs(5),
+        answer: Duration::from_secs(5),
+        upload_rate_min: 1_000_000,
+    };
+    Provider::new(client(&settings).unwrap(), account, deadlines)
 }
 
 /// Without what means nothing, and with one spelling where there are two.
