@@ -89,6 +89,7 @@ pub(super) async fn simulator(options: SimulatorOptions) -> Result<(), Failure> 
     let more = simulator::SimulatorOptions {
         certificate,
         state: options.state,
+        call_limits: true,
     };
     let started = Simulator::start_with(options.bind, account, more, stop.clone()).await;
     let simulator = started.map_err(|error| Failure::of(&error))?;

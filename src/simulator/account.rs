@@ -1,5 +1,7 @@
 //! The simulated account: who may send what.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -13,6 +15,9 @@ pub struct SimulatedAccount {
     /// Keys that may call everything; no call can change them.
     pub api_keys: Vec<String>,
     pub(super) books: Books,
+    /// Those of the accounts below it.
+    #[serde(default)]
+    pub(super) subaccounts: BTreeMap<String, Books>,
 }
 
 impl SimulatedAccount {
@@ -23,6 +28,7 @@ impl SimulatedAccount {
         let mut account = Self {
             api_keys: vec![api_key.to_owned()],
             books: Books::default(),
+            subaccounts: BTreeMap::new(),
         };
         for domain in [
             "example.com",
@@ -44,6 +50,8 @@ impl SimulatedAccount {
         let user = json!({"username": "printer1", "email_password": "not-a-real-secret-1"});
         let user = super::desks::credentials::with_defaults(user);
         account.books.users.put("printer1", user);
+        let pool = json!({ "id": 1, "name": "main", "ip_addresses": ["192.0.2.10"] });
+        account.books.dedicated_ips.push(object(pool));
         account
     }
 
@@ -57,10 +65,13 @@ impl SimulatedAccount {
         if self.api_keys.iter().any(|known| known == key) {
             return Some("allowed".to_owned());
         }
-        let record = self.books.keys.get(key)?;
-        // The shelf folds case; keys don't.
-        if record.get("api_key").and_then(Value::as_str) != Some(key) {
-            return None;
+        let record = self.key_record(key)?;
+        let active = |id: &str| {
+            let record = self.books.subaccounts.get(id);
+            record.is_some_and(|record| record["state"] == "Active")
+        };
+        if !self.subaccount_of(key).is_none_or(active) {
+            return Some("blocked".to_owned());
         }
         Some(
             record
@@ -71,22 +82,50 @@ impl SimulatedAccount {
         )
     }
 
+    /// What is known of a key that calls added.
+    pub(super) fn key_record(&self, key: &str) -> Option<&Map<String, Value>> {
+        let books = [&self.books].into_iter().chain(self.subaccounts.values());
+        let mut found = books.filter_map(|books| books.keys.get(key));
+        // The shelf folds case; keys don't.
+        found.find(|record| record.get("api_key").and_then(Value::as_str) == Some(key))
+    }
+
+    /// The account below this one that a key belongs to.
+    pub(super) fn subaccount_of(&self, key: &str) -> Option<&str> {
+        let holds = |books: &Books| {
+            let record = books.keys.get(key);
+            record.is_some_and(|record| record.get("api_key") == Some(&json!(key)))
+        };
+        let mut found = self.subaccounts.iter().filter(|(_, books)| holds(books));
+        found.next().map(|(id, _)| id.as_str())
+    }
+
+    /// The books of an account below this one, or its own.
+    pub(super) fn books_named(&mut self, subaccount: Option<&str>) -> &mut Books {
+        match subaccount {
+            None => &mut self.books,
+            Some(id) => self.subaccounts.entry(id.to_owned()).or_default(),
+        }
+    }
+
     /// Whether the key may call this path.
     pub(super) fn permits(&self, key: &str, path: &str) -> bool {
         if self.api_keys.iter().any(|known| known == key) || path == "/api_keys/permissions" {
             return true;
         }
-        let record = self.books.keys.get(key);
+        let record = self.key_record(key);
         let endpoints = record.and_then(|record| record.get("endpoints"));
         endpoints
             .and_then(|list| Permissions::deserialize(list).ok())
             .is_some_and(|list| list.cover(path))
     }
+}
 
-    /// Why no mail may be sent from this address, in the words of the internal SMTP reply. A list of allowed senders that is switched on takes the
-    /// place of verified domains and senders (NOTES section 10).
+impl Books {
+    /// Why no mail may be sent from this address, in the words of the internal SMTP reply. A list of
+    /// allowed senders that is switched on takes the place of verified domains and senders (NOTES section 10).
     pub(super) fn object_to_sender(&self, address: &str) -> Option<String> {
-        let list = &self.books.allowed_senders;
+        let list = &self.allowed_senders;
         let listed = names(&list.list, address);
         let restricted = "that SMTP sender is not on your allowed list, You can adjust your list on the \
                           'Settings > Sending Options > Restrict Senders' page - Code(550)";
@@ -114,7 +153,7 @@ impl SimulatedAccount {
 
     /// The most specific domain of the account decides.
     fn is_verified(&self, domain: &str) -> bool {
-        let fits = self.books.domains.records().filter_map(|record| {
+        let fits = self.domains.records().filter_map(|record| {
             let domain_of = record.get("domain")?;
             let name = domain_of["fulldomain"].as_str()?;
             lies_in(domain, name).then(|| (name.len(), domain_of["dkim_verified"] == true))
@@ -124,20 +163,21 @@ impl SimulatedAccount {
     }
 
     fn is_single_sender(&self, address: &str) -> bool {
-        let record = self.books.single_senders.get(address);
+        let record = self.single_senders.get(address);
         record.is_some_and(|record| record.get("verified") == Some(&Value::Bool(true)))
     }
 
-    /// Whether this address gets no mail: it is suppressed, its domain is, or the account may send to others
-    /// only.
-    pub(super) fn rejects_recipient(&self, address: &str) -> bool {
+    /// Why this address gets no mail: it is suppressed, its domain is, or the account may send to others only.
+    pub(super) fn object_to_recipient(&self, address: &str) -> Option<&'static str> {
         let address = address.to_lowercase();
         let domain = address.rsplit('@').next().unwrap_or_default();
-        let suppressions = &self.books.suppressions;
-        let allowed = &self.books.allowed_recipients;
-        suppressions.get(&address).is_some()
-            || suppressions.get(domain).is_some()
-            || (allowed.enabled && !names(&allowed.list, &address))
+        let suppressed = |name: &str| self.suppressions.get(name).is_some();
+        if suppressed(&address) || suppressed(domain) {
+            return Some("recipient is suppressed");
+        }
+        let allowed = &self.allowed_recipients;
+        let barred = allowed.enabled && !names(&allowed.list, &address);
+        barred.then_some("recipient is not on the account's list of allowed recipients")
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Books {
     pub(super) subaccounts: Shelf,
     pub(super) scheduled: Shelf,
     pub(super) sms: Vec<Map<String, Value>>,
+    pub(super) sms_received: Vec<Map<String, Value>>,
+    pub(super) dedicated_ips: Vec<Map<String, Value>>,
     /// For names that the provider makes up.
     pub(super) last_number: u64,
 }

@@ -9,25 +9,73 @@ use std::time::Duration;
 use reqwest::Client;
 use serde_json::{Map, Value, json};
 
+use super::happenings::Happening;
 use super::mailroom::Delivery;
 use crate::http::{ClientSettings, client};
 
 /// Posts this mail's events to these webhooks, in the background.
 pub(super) fn announce(
-    hooks: Vec<Map<String, Value>>,
+    hooks: &[Map<String, Value>],
     delivery: &Delivery,
     header: impl Fn(&str) -> String,
 ) {
-    for hook in hooks {
-        for (name, mut event) in events(delivery, &header) {
-            // Headers that were registered, in the spelling of the registration.
-            for wanted in listed(&hook, "headers") {
-                event[wanted] = json!(header(wanted));
-            }
-            if wants(&hook, name, delivery) {
-                tokio::spawn(post(hook.clone(), event));
-            }
+    for (name, event) in events(delivery, &header) {
+        tell(hooks, name, event, delivery, &header);
+    }
+}
+
+/// Posts what happened to a mail later.
+pub(super) fn announce_happening(
+    hooks: &[Map<String, Value>],
+    delivery: &Delivery,
+    happening: &Happening,
+    header: impl Fn(&str) -> String,
+) {
+    let name = happening.event.hook_word();
+    let mut event = base(delivery, name, &header);
+    if let Some(at) = happening.at {
+        event["time"] = json!(at.to_string());
+    }
+    if let (Some(event), Value::Object(more)) = (event.as_object_mut(), happening.particulars()) {
+        event.extend(more);
+    }
+    tell(hooks, name, event, delivery, &header);
+}
+
+/// Posts the way of a short message (webhooks.md, SMS events).
+pub(super) fn announce_sms(hooks: &[Map<String, Value>], message: &Map<String, Value>) {
+    let text = |member: &str| message.get(member).cloned().unwrap_or(Value::Null);
+    for name in ["submitted", "sending", "delivered"] {
+        let event = json!({
+            "event": format!("sms_{name}"), "id": event_id(), "message_id": text("id"),
+            "destination_number": text("destination_address"), "source_number": text("sender"),
+            "message_content": text("content"), "received_timestamp": text("timestamp"),
+            "submitted_timestamp": text("timestamp"), "region": "US", "retry_count": 0,
+            "status_code": name,
+        });
+        let wanted = hooks
+            .iter()
+            .filter(|hook| listed(hook, "sms_events").contains(&name));
+        for hook in wanted {
+            tokio::spawn(post(hook.clone(), event.clone()));
         }
+    }
+}
+
+fn tell(
+    hooks: &[Map<String, Value>],
+    name: &str,
+    event: Value,
+    delivery: &Delivery,
+    header: impl Fn(&str) -> String,
+) {
+    for hook in hooks.iter().filter(|hook| wants(hook, name, delivery)) {
+        let mut event = event.clone();
+        // Headers that were registered, in the spelling of the registration.
+        for wanted in listed(hook, "headers") {
+            event[wanted] = json!(header(wanted));
+        }
+        tokio::spawn(post(hook.clone(), event));
     }
 }
 
@@ -46,18 +94,24 @@ fn listed<'a>(hook: &'a Map<String, Value>, member: &str) -> Vec<&'a str> {
         .collect()
 }
 
-fn events(delivery: &Delivery, header: impl Fn(&str) -> String) -> Vec<(&'static str, Value)> {
+fn event_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
+/// What all events of a mail say.
+fn base(delivery: &Delivery, event: &str, header: impl Fn(&str) -> String) -> Value {
     let (subject, message_id) = (header("Subject"), header("Message-ID"));
-    let base = |event: &str| {
-        json!({
-            "event": event, "id": uuid::Uuid::now_v7().simple().to_string(),
-            "email_id": delivery.email_id, "time": delivery.at.to_string(),
-            "sendtime": delivery.at.to_string(), "sender": delivery.sender, "auth": delivery.username,
-            "subject": subject, "Subject": subject, "from": header("From"),
-            "from_address": delivery.sender, "message-id": message_id, "Message-Id": message_id,
-            "srchost": "127.0.0.1",
-        })
-    };
+    json!({
+        "event": event, "id": event_id(), "email_id": delivery.email_id,
+        "time": delivery.at.to_string(), "sendtime": delivery.at.to_string(),
+        "sender": delivery.sender, "auth": delivery.username, "subject": subject,
+        "Subject": subject, "from": header("From"), "from_address": delivery.sender,
+        "message-id": message_id, "Message-Id": message_id, "srchost": "127.0.0.1",
+    })
+}
+
+fn events(delivery: &Delivery, header: impl Fn(&str) -> String) -> Vec<(&'static str, Value)> {
+    let base = |event: &str| base(delivery, event, &header);
     let with = |mut event: Value, member: &str, value: Value| {
         event[member] = value;
         event
@@ -79,7 +133,7 @@ fn events(delivery: &Delivery, header: impl Fn(&str) -> String) -> Vec<(&'static
     }
     for recipient in &delivery.rejected {
         let mut event = with(base("reject"), "rcpt", json!(recipient));
-        event["message"] = json!("recipient is suppressed");
+        event["message"] = json!(delivery.objection);
         events.push(("reject", event));
     }
     events

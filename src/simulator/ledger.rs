@@ -2,7 +2,8 @@
 //! the caller is answered.
 //!
 //! A simulator that is killed and started again on the same file still knows every mail that it answered
-//! for. A last line that was cut off by the kill is cut away: nobody was answered for it.
+//! for. The account is written whole whenever it changes; a file with many old states of it is written anew when
+//! it is opened. A last line that was cut off by the kill is cut away: nobody was answered for it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
@@ -15,6 +16,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::account::SimulatedAccount;
+use super::happenings::Happening;
 use super::mailroom::Delivery;
 
 /// An open ledger.
@@ -26,6 +28,9 @@ pub(super) struct Ledger(File);
 enum Line {
     Account {
         account: Box<SimulatedAccount>,
+    },
+    Happening {
+        happening: Box<Happening>,
     },
     Mail {
         #[serde(flatten)]
@@ -40,6 +45,7 @@ pub(super) struct Contents {
     pub(super) deliveries: Vec<Delivery>,
     /// As it was last changed.
     pub(super) account: Option<SimulatedAccount>,
+    pub(super) happenings: Vec<Happening>,
 }
 
 impl Ledger {
@@ -55,6 +61,7 @@ impl Ledger {
             .map_err(|_| io::Error::new(io::ErrorKind::AddrInUse, "another simulator uses it"))?;
         let mut contents = Contents::default();
         let mut whole = 0;
+        let mut superseded = 0;
         let mut lines = BufReader::new(&file);
         let mut text = Vec::new();
         for number in 1.. {
@@ -72,7 +79,11 @@ impl Ledger {
             whole += length as u64;
             match line {
                 Read::Mail(delivery) => contents.deliveries.push(*delivery),
-                Read::Account(account) => contents.account = Some(*account),
+                Read::Account(account) => {
+                    superseded += u32::from(contents.account.is_some());
+                    contents.account = Some(*account);
+                }
+                Read::Happening(happening) => contents.happenings.push(*happening),
             }
         }
         if whole == 0 && !text.is_empty() && !text.starts_with(b"{") {
@@ -81,29 +92,57 @@ impl Ledger {
         }
         file.set_len(whole)?;
         file.seek(SeekFrom::End(0))?;
-        Ok((Self(file), contents))
+        let mut ledger = Self(file);
+        if superseded > SUPERSEDED_MAX {
+            match Self::rewritten(path, &contents) {
+                Ok(fresh) => ledger = fresh,
+                Err(error) => {
+                    tracing::warn!(%error, "the simulator's state stays as large as it is")
+                }
+            }
+        }
+        Ok((ledger, contents))
+    }
+
+    /// The same contents in a new file, without what was superseded, in the place of the old one.
+    fn rewritten(path: &Path, contents: &Contents) -> io::Result<Self> {
+        let mut fresh = path.as_os_str().to_owned();
+        fresh.push(".new");
+        let file = File::create(&fresh)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let mut ledger = Self(file);
+        if let Some(account) = &contents.account {
+            ledger.append(&Line::of_account(account))?;
+        }
+        for delivery in &contents.deliveries {
+            ledger.append(&Line::of_mail(delivery))?;
+        }
+        for happening in &contents.happenings {
+            ledger.append(&Line::of_happening(happening))?;
+        }
+        ledger.0.sync_all()?;
+        std::fs::rename(&fresh, path)?;
+        Ok(ledger)
     }
 
     /// Adds a mail. A full disk costs the ledger's completeness, not the answer.
     pub(super) fn note(&mut self, delivery: &Delivery) {
-        self.write(&Line::Mail {
-            delivery: Box::new(delivery.clone()),
-            mime: STANDARD.encode(&delivery.raw),
-        });
+        self.write(&Line::of_mail(delivery));
     }
 
     /// Adds the account as it is now.
     pub(super) fn note_account(&mut self, account: &SimulatedAccount) {
-        let account = Box::new(account.clone());
-        self.write(&Line::Account { account });
+        self.write(&Line::of_account(account));
+    }
+
+    /// Adds what happened to a mail.
+    pub(super) fn note_happening(&mut self, happening: &Happening) {
+        self.write(&Line::of_happening(happening));
     }
 
     fn write(&mut self, line: &Line) {
         let before = self.0.stream_position();
-        let written = serde_json::to_string(line)
-            .map_err(io::Error::from)
-            .and_then(|line| self.0.write_all(format!("{line}\n").as_bytes()));
-        if let Err(error) = written {
+        if let Err(error) = self.append(line) {
             tracing::error!(%error, "cannot write the simulator's state");
             // Half a line in the middle would make the rest unreadable.
             let undone = before.and_then(|before| {
@@ -115,16 +154,47 @@ impl Ledger {
             }
         }
     }
+
+    fn append(&mut self, line: &Line) -> io::Result<()> {
+        let line = serde_json::to_string(line)?;
+        self.0.write_all(format!("{line}\n").as_bytes())
+    }
 }
+
+impl Line {
+    fn of_mail(delivery: &Delivery) -> Self {
+        Self::Mail {
+            delivery: Box::new(delivery.clone()),
+            mime: STANDARD.encode(&delivery.raw),
+        }
+    }
+
+    fn of_account(account: &SimulatedAccount) -> Self {
+        Self::Account {
+            account: Box::new(account.clone()),
+        }
+    }
+
+    fn of_happening(happening: &Happening) -> Self {
+        Self::Happening {
+            happening: Box::new(happening.clone()),
+        }
+    }
+}
+
+/// So many old states of the account are worth a new file.
+const SUPERSEDED_MAX: u32 = 100;
 
 enum Read {
     Mail(Box<Delivery>),
     Account(Box<SimulatedAccount>),
+    Happening(Box<Happening>),
 }
 
 fn read(line: &[u8]) -> Option<Read> {
     match serde_json::from_slice(line).ok()? {
         Line::Account { account } => Some(Read::Account(account)),
+        Line::Happening { happening } => Some(Read::Happening(happening)),
         Line::Mail { delivery, mime } => {
             let raw = Bytes::from(STANDARD.decode(mime).ok()?);
             Some(Read::Mail(Box::new(Delivery { raw, ..*delivery })))

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
+use super::happenings::Happening;
 use super::ledger::Ledger;
 
 /// One mail as it would reach its recipients.
@@ -28,8 +29,20 @@ pub struct Delivery {
     pub sender: String,
     /// Who got it, each once, in lower case.
     pub recipients: Vec<String>,
-    /// Who would have got it, but is suppressed.
+    /// Who would have got it, but for what `objection` says.
     pub rejected: Vec<String>,
+    /// Why some were rejected; empty where nobody was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub objection: String,
+    /// Who got a blind copy for the account's own records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<String>,
+    /// The account below the main one that sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subaccount: Option<String>,
+    /// Whether a sandboxed key sent it: it counts, and reaches nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sandboxed: bool,
     /// Octets.
     pub size: usize,
     /// The message without Bcc.
@@ -43,6 +56,7 @@ pub(super) struct Mailroom {
     kept: VecDeque<Delivery>,
     octets: usize,
     count: u64,
+    happenings: Vec<Happening>,
     ledger: Option<Ledger>,
 }
 
@@ -53,8 +67,15 @@ impl Mailroom {
     }
 
     /// With the mails of the ledger, and every later one written to it.
-    pub(super) fn with_ledger(ledger: Ledger, deliveries: Vec<Delivery>) -> Self {
-        let mut room = Self::default();
+    pub(super) fn with_ledger(
+        ledger: Ledger,
+        deliveries: Vec<Delivery>,
+        happenings: Vec<Happening>,
+    ) -> Self {
+        let mut room = Self {
+            happenings,
+            ..Self::default()
+        };
         for delivery in deliveries {
             room.keep(delivery);
         }
@@ -78,10 +99,31 @@ impl Mailroom {
         self.count
     }
 
+    /// Keeps what happened to a mail later.
+    pub(super) fn note_happening(&mut self, happening: Happening) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.note_happening(&happening);
+        }
+        self.happenings.push(happening);
+        let surplus = self.happenings.len().saturating_sub(MAILS_MAX);
+        self.happenings.drain(..surplus);
+    }
+
+    /// What happened to mails later, in that order.
+    pub(super) fn happenings(&self) -> Vec<Happening> {
+        self.happenings.clone()
+    }
+
     pub(super) fn next_email_id(&self) -> String {
         // Shaped like the real ones: 6, 11 and 4 characters.
         let number = self.count + 1;
         format!("1sim{:02}-{number:011}-GW{:02}", number % 100, number % 97)
+    }
+
+    /// How many mails this user or key has sent since then.
+    pub(super) fn count_of(&self, username: &str, since: Timestamp) -> usize {
+        let recent = self.kept.iter().rev().take_while(|mail| mail.at >= since);
+        recent.filter(|mail| mail.username == username).count()
     }
 
     pub(super) fn deliveries(&self) -> Vec<Delivery> {

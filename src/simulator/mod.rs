@@ -13,14 +13,17 @@ mod answer;
 mod books;
 mod desks;
 mod faults;
+mod happenings;
 mod hooks;
 mod inbox;
 mod ledger;
+mod limits;
 mod mailroom;
 mod send;
 
 pub use account::SimulatedAccount;
 pub use faults::{CutWhen, Fault, ScriptedFault};
+pub use happenings::{Happening, HappeningKind};
 pub use mailroom::Delivery;
 
 use std::collections::BTreeMap;
@@ -42,6 +45,7 @@ use crate::clock::Clock;
 use crate::http::{ServerCertificate, ServerError, serve_with_cuts};
 
 use ledger::Ledger;
+use limits::CallLimits;
 use mailroom::Mailroom;
 
 /// A running simulator.
@@ -58,6 +62,8 @@ pub struct SimulatorOptions {
     pub certificate: Option<ServerCertificate>,
     /// Keep what was delivered in this file, between runs.
     pub state: Option<PathBuf>,
+    /// Refuse calls that come too often, as the provider does.
+    pub call_limits: bool,
 }
 
 /// What all calls share.
@@ -68,6 +74,8 @@ struct World {
     delivered: watch::Sender<u64>,
     script: Mutex<Vec<ScriptedFault>>,
     calls: Mutex<BTreeMap<String, u64>>,
+    /// `None`: every call is admitted.
+    limits: Option<Mutex<CallLimits>>,
     /// Without the path of the API.
     base_url: OnceLock<String>,
 }
@@ -100,10 +108,24 @@ impl World {
 
     /// Tells everybody who registered for it.
     fn announce(&self, delivery: &Delivery) {
-        let hooks: Vec<_> = self.account().books.webhooks.records().cloned().collect();
+        let hooks = self.hooks(delivery.subaccount.as_deref());
         if !hooks.is_empty() {
-            hooks::announce(hooks, delivery, |name| desks::header(delivery, name));
+            hooks::announce(&hooks, delivery, |name| desks::header(delivery, name));
         }
+    }
+
+    fn announce_happening(&self, delivery: &Delivery, happening: &Happening) {
+        let hooks = self.hooks(delivery.subaccount.as_deref());
+        if !hooks.is_empty() {
+            let header = |name: &str| desks::header(delivery, name);
+            hooks::announce_happening(&hooks, delivery, happening, header);
+        }
+    }
+
+    fn hooks(&self, subaccount: Option<&str>) -> Vec<serde_json::Map<String, serde_json::Value>> {
+        let mut account = self.account();
+        let records = account.books_named(subaccount).webhooks.records();
+        records.cloned().collect()
     }
 
     fn mailroom(&self) -> MutexGuard<'_, Mailroom> {
@@ -144,13 +166,14 @@ impl Simulator {
                     })?;
                 if let Some(known) = contents.account {
                     account.books = known.books;
+                    account.subaccounts = known.subaccounts;
                 }
                 for delivery in &contents.deliveries {
                     if let Some(id) = &delivery.schedule_id {
                         account.books.scheduled.remove(id);
                     }
                 }
-                Mailroom::with_ledger(ledger, contents.deliveries)
+                Mailroom::with_ledger(ledger, contents.deliveries, contents.happenings)
             }
         };
         let certificate = options.certificate.as_ref();
@@ -160,6 +183,7 @@ impl Simulator {
             delivered: watch::Sender::new(0),
             script: Mutex::default(),
             calls: Mutex::default(),
+            limits: options.call_limits.then(Mutex::default),
             base_url: OnceLock::new(),
         });
         let router = router(Arc::clone(&world));
@@ -195,6 +219,14 @@ impl Simulator {
     /// Changes the account, as its owner would on the provider's site.
     pub fn change_account(&self, change: impl FnOnce(&mut SimulatedAccount)) {
         change(&mut self.world.account());
+    }
+
+    /// Lets something happen to a mail that was delivered.
+    ///
+    /// # Errors
+    /// When there is no such mail, or it was not delivered to that recipient.
+    pub fn happen(&self, happening: Happening) -> Result<(), String> {
+        happenings::happen(&self.world, happening)
     }
 
     /// How often this operation, such as `/email/mime`, was called; faults count.
@@ -240,6 +272,8 @@ fn router(world: Arc<World>) -> Router {
         ))
         .route("/", get(inbox::show))
         .route("/_faults", get(faults::show).post(faults::set))
+        .route("/_events", post(happenings::take))
+        .route("/_sms", post(desks::receive_sms))
         .route("/_deliveries", get(list))
         .route("/_deliveries/{email_id}/raw", get(raw))
         .fallback(answer::not_found)

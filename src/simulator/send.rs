@@ -12,7 +12,9 @@ use crate::provider::read_date;
 
 use super::World;
 use super::account::object;
-use super::desks::{Call, Refusal, unknown};
+use super::desks::{Call, Refusal, page, unknown, within};
+use super::happenings::{Happening, HappeningKind};
+use super::limits::sending_limit;
 use super::mailroom::Delivery;
 
 /// Answers a call of this group.
@@ -56,12 +58,17 @@ pub(super) fn serve(world: &World, call: &Call) -> Result<Value, Refusal> {
         "/email/scheduled/search" => Ok(scheduled(world, call)),
         "/email/scheduled/remove" => {
             let id = call.text("schedule_id");
-            match world.account().books.scheduled.remove(id) {
+            let mut account = world.account();
+            match account
+                .books_named(call.subaccount.as_deref())
+                .scheduled
+                .remove(id)
+            {
                 Some(_) => Ok(json!({ "schedule_id": id })),
                 None => Err(unknown("scheduled mail", id)),
             }
         }
-        _ => Ok(search(world, call)),
+        _ => search(world, call),
     }
 }
 
@@ -70,16 +77,28 @@ pub(super) fn send_due(world: &World, now: Timestamp) {
     loop {
         let due = {
             let account = world.account();
-            let mut records = account.books.scheduled.records();
-            let is_due = |record: &&Map<String, Value>| {
+            let below = account
+                .subaccounts
+                .iter()
+                .map(|(id, books)| (Some(id), books));
+            let mut records = [(None, &account.books)].into_iter().chain(below).flat_map(
+                |(subaccount, books)| {
+                    let records = books.scheduled.records();
+                    records.map(move |record| (subaccount.cloned(), record))
+                },
+            );
+            let is_due = |(_, record): &(Option<String>, &Map<String, Value>)| {
                 record
                     .get("due_ms")
                     .and_then(Value::as_i64)
                     .is_some_and(|due| due <= now.0)
             };
-            records.find(is_due).cloned()
+            let due = records.find(is_due);
+            due.map(|(subaccount, record)| (subaccount, record.clone()))
         };
-        let Some(record) = due else { return };
+        let Some((subaccount, record)) = due else {
+            return;
+        };
         let text = |member: &str| {
             record
                 .get(member)
@@ -91,15 +110,28 @@ pub(super) fn send_due(world: &World, now: Timestamp) {
             endpoint: "/email/send",
             username: text("username").to_owned(),
             sandboxed: record.get("sandbox") == Some(&json!(true)),
+            subaccount: subaccount.clone(),
+            audit: audit_address(&record),
             schedule_id: Some(id.clone()),
             fast: false,
-            raw: Bytes::from(STANDARD.decode(text("mime")).unwrap_or_default()),
+            raw: Bytes::from(
+                // As the sent mail shows it (NOTES section 6).
+                [
+                    format!("X-Smtp2go-Schedule-Id: {id}\r\n").into_bytes(),
+                    STANDARD.decode(text("mime")).unwrap_or_default(),
+                ]
+                .concat(),
+            ),
         };
         // The delivery carries the schedule's name: a kill in between sends nothing twice.
         if submit(world, mail).is_err() {
             tracing::info!(id, "a scheduled mail can't be read");
         }
-        world.account().books.scheduled.remove(&id);
+        {
+            let mut account = world.account();
+            let books = account.books_named(subaccount.as_deref());
+            books.scheduled.remove(&id);
+        }
         world.note_account();
     }
 }
@@ -109,6 +141,9 @@ struct Mail {
     endpoint: &'static str,
     username: String,
     sandboxed: bool,
+    subaccount: Option<String>,
+    /// Who gets a blind copy for the account's records.
+    audit: Option<String>,
     schedule_id: Option<String>,
     /// Whoever sent it is told its name and nothing else (NOTES section 6).
     fast: bool,
@@ -123,12 +158,27 @@ fn take(
     raw: Bytes,
 ) -> Result<Value, Refusal> {
     let username: String = call.key.chars().take(16).collect();
-    let sandboxed = world.account().key_status(&call.key).as_deref() == Some("sandbox");
+    let (sandboxed, record) = {
+        let account = world.account();
+        let sandboxed = account.key_status(&call.key).as_deref() == Some("sandbox");
+        let record = account.key_record(&call.key).cloned();
+        (sandboxed, record.unwrap_or_default())
+    };
+    if let Some((most, period)) = sending_limit(&record) {
+        let since = call.at.before(period);
+        let sent = world.mailroom().count_of(&username, since);
+        if sent >= most {
+            return Err(Refusal::Throttled("API key ratelimit exceeded"));
+        }
+    }
+    let audit = audit_address(&record);
     let Some(due) = schedule(request, call.at)? else {
         let mail = Mail {
             endpoint: call.operation.path,
             username,
             sandboxed,
+            subaccount: call.subaccount.clone(),
+            audit,
             schedule_id: None,
             fast: request.get("fastaccept") == Some(&json!(true)),
             raw,
@@ -140,11 +190,21 @@ fn take(
     let record = json!({
         "schedule_id": id, "schedule": due.to_string(), "due_ms": due.0, "sender": header("sender"),
         "subject": header("subject"), "recipients": header("to"), "client_ip": "127.0.0.1",
-        "username": username, "sandbox": sandboxed, "mime": STANDARD.encode(&raw),
+        "username": username, "sandbox": sandboxed, "audit_email": audit,
+        "mime": STANDARD.encode(&raw),
     });
-    world.account().books.scheduled.put(&id, object(record));
+    {
+        let mut account = world.account();
+        let books = account.books_named(call.subaccount.as_deref());
+        books.scheduled.put(&id, object(record));
+    }
     world.note_account();
     Ok(json!({ "succeeded": 1, "failed": 0, "failures": [], "schedule_id": id }))
+}
+
+fn audit_address(record: &Map<String, Value>) -> Option<String> {
+    let address = record.get("audit_email")?.as_str()?;
+    (!address.is_empty()).then(|| address.to_owned())
 }
 
 /// When a mail shall leave; at most three days ahead (NOTES section 6).
@@ -336,14 +396,16 @@ fn body(
 
 fn scheduled(world: &World, call: &Call) -> Value {
     let (id, search) = (call.text("schedule_id"), call.text("search").to_lowercase());
-    let account = world.account();
-    let records = account.books.scheduled.records();
+    let mut account = world.account();
+    let books = account.books_named(call.subaccount.as_deref());
+    let records = books.scheduled.records();
     let shown: Vec<Value> = records
         .filter(|record| id.is_empty() || record["schedule_id"] == id)
         .map(|record| {
             let mut record = record.clone();
             record.retain(|member, _| {
-                !["due_ms", "mime", "username", "sandbox"].contains(&member.as_str())
+                let ours = ["due_ms", "mime", "username", "sandbox", "audit_email"];
+                !ours.contains(&member.as_str())
             });
             if let Some(Value::Array(recipients)) = record.get("recipients") {
                 let joined: Vec<&str> = recipients.iter().filter_map(Value::as_str).collect();
@@ -363,22 +425,76 @@ fn scheduled(world: &World, call: &Call) -> Value {
 }
 
 /// The older way of looking at mails.
-fn search(world: &World, call: &Call) -> Value {
-    let ids = call.texts("email_id");
-    let deliveries = world.mailroom().deliveries();
-    let wanted = |delivery: &&Delivery| ids.is_empty() || ids.contains(&delivery.email_id);
+fn search(world: &World, call: &Call) -> Result<Value, Refusal> {
+    let query = call.text("filter_query");
+    let terms = terms(query)?;
+    let (ids, user) = (call.texts("email_id"), call.text("username"));
+    let (deliveries, happenings) = {
+        let mailroom = world.mailroom();
+        (mailroom.deliveries(), mailroom.happenings())
+    };
+    let did = |delivery: &Delivery, kind: HappeningKind| {
+        let of_it = |later: &&Happening| later.email_id == delivery.email_id && later.event == kind;
+        happenings.iter().any(|later| of_it(&later))
+    };
+    let asked = |flag: &str| call.flag(flag) == Some(true);
+    let wanted = |delivery: &&Delivery| {
+        (ids.is_empty() || ids.contains(&delivery.email_id))
+            && (user.is_empty() || delivery.username == user)
+            && delivery.subaccount == call.subaccount
+            && (!asked("opened_only") || did(delivery, HappeningKind::Open))
+            && (!asked("clicked_only") || did(delivery, HappeningKind::Click))
+            && within(delivery.at, call)
+    };
+    let shown = |delivery: &Delivery| {
+        let status = if did(delivery, HappeningKind::HardBounce) {
+            "hardbounce"
+        } else if delivery.recipients.is_empty() {
+            "rejected"
+        } else {
+            "delivered"
+        };
+        json!({
+            "email_id": delivery.email_id, "sender": delivery.sender, "status": status,
+            "recipient": delivery.recipients.iter().chain(&delivery.rejected).next(),
+            "email_ts": delivery.at.to_string(), "username": delivery.username,
+        })
+    };
+    let fits = |email: &Value| {
+        terms.iter().all(|(field, term)| {
+            let text = email[field].as_str().unwrap_or_default().to_lowercase();
+            text.contains(term)
+        })
+    };
     let emails: Vec<Value> = deliveries
         .iter()
         .filter(wanted)
-        .map(|delivery| {
-            json!({
-                "email_id": delivery.email_id, "sender": delivery.sender, "status": "delivered",
-                "recipient": delivery.recipients.first(), "email_ts": delivery.at.to_string(),
-                "username": delivery.username,
-            })
-        })
+        .map(shown)
+        .filter(fits)
         .collect();
-    json!({ "count": emails.len(), "emails": emails, "continue_token": null })
+    let total = emails.len();
+    let limit = call.number("limit").unwrap_or(EMAILS_MAX).min(EMAILS_MAX);
+    let (emails, token) = page(emails, call, limit);
+    Ok(json!({ "count": total, "emails": emails, "continue_token": token }))
+}
+
+/// Conditions such as `sender:a@b.example AND status:delivered`; nothing more of the query language is known here.
+fn terms(query: &str) -> Result<Vec<(String, String)>, Refusal> {
+    if query.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wrong = || {
+        let why = "here only field:term, joined by AND".to_owned();
+        Refusal::Member("filter_query", why)
+    };
+    let term = |part: &str| {
+        let (field, term) = part.trim().split_once(':').ok_or_else(wrong)?;
+        if term.contains(char::is_whitespace) {
+            return Err(wrong());
+        }
+        Ok((field.to_owned(), term.trim_matches('"').to_lowercase()))
+    };
+    query.split(" AND ").map(term).collect()
 }
 
 /// Accepts or refuses a message.
@@ -387,6 +503,8 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
         endpoint,
         username,
         sandboxed,
+        subaccount,
+        audit,
         schedule_id,
         fast,
         raw,
@@ -426,18 +544,28 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
     if recipients.is_empty() {
         return Ok(failed("no recipients - Code(550)"));
     }
+    let mut objection = String::new();
     let (rejected, recipients): (Vec<String>, Vec<String>) = {
-        let account = world.account();
-        let objection = account.object_to_sender(sender.as_str());
+        let mut account = world.account();
+        let books = account.books_named(subaccount.as_deref());
+        let unverified = books.object_to_sender(sender.as_str());
         // Who sent it is not there any more to be told: it shows as rejected.
-        let late = objection.is_some() && (fast || schedule_id.is_some());
-        if let (Some(why), false) = (objection, late) {
-            return Ok(failed(&why));
+        let late = unverified.is_some() && (fast || schedule_id.is_some());
+        if let (Some(why), false) = (&unverified, late) {
+            return Ok(failed(why));
         }
         // A sandbox accepts everything and delivers nothing (NOTES section 12).
-        recipients
-            .into_iter()
-            .partition(|recipient| late || sandboxed || account.rejects_recipient(recipient))
+        recipients.into_iter().partition(|recipient| {
+            let why = match &unverified {
+                Some(why) => why.as_str(),
+                None if sandboxed => "credential is sandboxed",
+                None => books.object_to_recipient(recipient).unwrap_or_default(),
+            };
+            if objection.is_empty() {
+                why.clone_into(&mut objection);
+            }
+            !why.is_empty()
+        })
     };
     let raw = without_bcc(&head, &view, &rest, &body);
     let (email_id, delivery) = {
@@ -452,6 +580,10 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
             sender: sender.key(),
             recipients,
             rejected,
+            objection,
+            audit,
+            subaccount,
+            sandboxed,
             size: raw.len(),
             raw,
         };
@@ -490,4 +622,5 @@ pub(super) fn failed(reply: &str) -> Value {
 const RECIPIENTS_PER_FIELD_MAX: usize = 100;
 const HEAD_OCTETS_MAX: usize = 1024 * 1024;
 const BATCH_MAX: usize = 1000;
+const EMAILS_MAX: usize = 5000;
 const SCHEDULE_MAX: std::time::Duration = std::time::Duration::from_secs(3 * 86_400);

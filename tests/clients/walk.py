@@ -50,7 +50,7 @@ def steps(schedule):
         ("/stats/email_summary", {}),
         ("/archive/search", {}),
         ("/archive/email", {"email_id": "{email_id}"}),
-        ("/subaccount/add", {"fullname": "Branch"}),
+        ("/subaccount/add", {"fullname": "Branch", "subaccount_email": "branch@example.com"}),
         ("/subaccounts/search", {}),
         ("/subaccount/edit", {"id": "{subaccount}", "fullname": "Branch 2"}),
         ("/subaccount/close", {"id": "{subaccount}"}),

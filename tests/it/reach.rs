@@ -105,6 +105,7 @@ async fn over_http2_a_mail_arrives_whole_and_a_lost_answer_is_looked_up() {
             key_file,
         }),
         state: Some(directory.path().join("state")),
+        ..SimulatorOptions::default()
     };
     let any = "127.0.0.1:0".parse().unwrap();
     let account = SimulatedAccount::sample(KEY);

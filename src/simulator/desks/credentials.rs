@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::super::account::{SimulatedAccount, object};
-use super::super::books::Shelf;
+use super::super::books::{Books, Shelf};
 use super::{Call, Refusal, unknown};
-use crate::provider::Method;
+use crate::provider::{Method, read_period};
 
 pub(super) fn serve(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
     if !["", "allowed", "blocked", "sandbox"].contains(&call.text("status")) {
@@ -14,16 +14,50 @@ pub(super) fn serve(account: &mut SimulatedAccount, call: &Call) -> Result<Value
             "allowed, blocked or sandbox".to_owned(),
         ));
     }
+    if call.flag("custom_ratelimit") == Some(true) {
+        let value = call.number("custom_ratelimit_value").unwrap_or(0);
+        if !(1..=RATE_MAX).contains(&value) {
+            let why = format!("1 to {RATE_MAX}");
+            return Err(Refusal::Member("custom_ratelimit_value", why));
+        }
+        let period = call.text("custom_ratelimit_period");
+        if read_period(period).is_none() {
+            let why = format!("a period such as \"1 hour\", not {period:?}");
+            return Err(Refusal::Member("custom_ratelimit_period", why));
+        }
+    }
+    let subaccount = call.subaccount.as_deref();
     match call.operation.group {
-        "users" => users(account, call),
+        "users" => users(account.books_named(subaccount), call),
         "api-keys" => keys(account, call),
-        _ => ip_auth(account, call),
+        _ => ip_auth(account.books_named(subaccount), call),
     }
 }
 
-fn users(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
-    let shelf = &mut account.books.users;
+/// Roughly: its length times what its alphabets could hold.
+fn entropy_bits(password: &str) -> f64 {
+    let uses = |of: fn(char) -> bool| password.chars().any(of);
+    let mut alphabet = 0.0;
+    for (used, size) in [
+        (uses(|letter| letter.is_ascii_lowercase()), 26.0),
+        (uses(|letter| letter.is_ascii_uppercase()), 26.0),
+        (uses(|letter| letter.is_ascii_digit()), 10.0),
+        (uses(|letter| !letter.is_ascii_alphanumeric()), 33.0),
+    ] {
+        alphabet += if used { size } else { 0.0 };
+    }
+    let length = u32::try_from(password.chars().count()).unwrap_or(u32::MAX);
+    f64::from(length) * f64::log2(f64::max(alphabet, 1.0))
+}
+
+fn users(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
+    let shelf = &mut books.users;
     let name = call.text("username").to_owned();
+    let password = call.text("email_password");
+    if !password.is_empty() && entropy_bits(password) < ENTROPY_BITS_MIN {
+        let why = format!("too easy to guess: {ENTROPY_BITS_MIN} bits of entropy are needed");
+        return Err(Refusal::Member("email_password", why));
+    }
     let changed = match call.operation.verb {
         "view" => return Ok(user_results(shelf.view(&name))),
         "add" => {
@@ -32,6 +66,13 @@ fn users(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> 
                     "username",
                     "5 to 100 characters".to_owned(),
                 ));
+            }
+            if name
+                .chars()
+                .any(|letter| letter.is_whitespace() || letter.is_control())
+            {
+                let why = "letters, digits and .-_@".to_owned();
+                return Err(Refusal::Member("username", why));
             }
             if shelf.get(&name).is_some() {
                 return Err(Refusal::Exception(format!(
@@ -52,9 +93,15 @@ fn users(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> 
         _ => edited(shelf, &name, "SMTP user", call)?,
     };
     shelf.put(&name, changed.clone());
-    let shown = Value::Object(changed);
+    let mut shown = Value::Object(changed);
     Ok(match call.operation.method {
-        Method::Patch => json!([shown]),
+        Method::Patch => {
+            // The one answer that does without it (NOTES section 9).
+            if let Value::Object(members) = &mut shown {
+                members.remove("email_password");
+            }
+            json!([shown])
+        }
         _ => user_results(vec![shown]),
     })
 }
@@ -70,9 +117,7 @@ fn user_results(results: Vec<Value>) -> Value {
 fn keys(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
     if call.operation.verb == "permissions" {
         let own = account
-            .books
-            .keys
-            .get(&call.key)
+            .key_record(&call.key)
             .and_then(|record| record.get("endpoints"));
         return Ok(own.cloned().unwrap_or_else(|| json!(["*"])));
     }
@@ -83,7 +128,7 @@ fn keys(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
             return Err(Refusal::Member("endpoints", why));
         }
     }
-    let shelf = &mut account.books.keys;
+    let shelf = &mut account.books_named(call.subaccount.as_deref()).keys;
     match call.operation.verb {
         "view" => {
             let (id, search) = (call.text("id"), call.text("search"));
@@ -135,8 +180,8 @@ fn masked(record: &Map<String, Value>) -> Value {
     Value::Object(record)
 }
 
-fn ip_auth(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
-    let shelf = &mut account.books.ip_auth;
+fn ip_auth(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
+    let shelf = &mut books.ip_auth;
     let address = call.text("ip_address").to_owned();
     match call.operation.verb {
         "view" => Ok(user_results(shelf.view(&address))),
@@ -214,3 +259,7 @@ pub(in super::super) fn with_defaults(record: Value) -> Map<String, Value> {
     }
     record
 }
+
+/// NOTES section 9.
+const RATE_MAX: usize = 2_147_483_647;
+const ENTROPY_BITS_MIN: f64 = 64.0;

@@ -1,22 +1,24 @@
-//! Templates, webhooks, subaccounts, short messages and the account's own addresses.
+//! Templates, webhooks, subaccounts and the account's own addresses.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::super::World;
 use super::super::account::object;
 use super::super::books::Books;
-use super::{Call, Refusal, page, unknown};
+use super::{Call, Refusal, counts, page, unknown};
 
 pub(super) fn serve(world: &World, call: &Call) -> Result<Value, Refusal> {
+    if call.operation.group == "subaccount" {
+        return subaccount(world, call);
+    }
     let mut account = world.account();
-    let books = &mut account.books;
+    let books = account.books_named(call.subaccount.as_deref());
     match call.operation.group {
         "template" => template(books, call),
         "webhook" => webhook(books, call),
-        "subaccount" => subaccount(books, call),
-        "sms" => sms(books, call),
-        // The sample account has none of its own.
-        _ => Ok(json!([])),
+        _ => Ok(json!(books.dedicated_ips)),
     }
 }
 
@@ -100,6 +102,10 @@ fn webhook(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
         .number("id")
         .map(|id| id.to_string())
         .unwrap_or_default();
+    let url = call.request.get("url").and_then(Value::as_str);
+    if url.is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+        return Err(Refusal::Member("url", "http:// or https://".to_owned()));
+    }
     match call.operation.verb {
         "view" => Ok(json!(books.webhooks.view(""))),
         "add" => {
@@ -112,10 +118,6 @@ fn webhook(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
             for (member, value) in object(defaults) {
                 record.entry(member).or_insert(value);
             }
-            let url = record["url"].as_str().unwrap_or_default();
-            if !url.starts_with("http://") && !url.starts_with("https://") {
-                return Err(Refusal::Member("url", "http:// or https://".to_owned()));
-            }
             books.webhooks.put(&id.to_string(), record.clone());
             Ok(Value::Object(record))
         }
@@ -124,7 +126,10 @@ fn webhook(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
                 .webhooks
                 .get_mut(&number)
                 .ok_or_else(|| unknown("webhook", &number))?;
-            record.extend(call.request.clone());
+            let mut changes = call.request.clone();
+            // What names it is a number, however it was spelt.
+            changes.remove("id");
+            record.extend(changes);
             Ok(Value::Object(record.clone()))
         }
         _ => match books.webhooks.remove(&number) {
@@ -134,8 +139,26 @@ fn webhook(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
     }
 }
 
-fn subaccount(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
-    let id = call.text("id").to_owned();
+fn subaccount(world: &World, call: &Call) -> Result<Value, Refusal> {
+    let id = match call.text("id") {
+        "" => call.text("subaccount_id").to_owned(),
+        id => id.to_owned(),
+    };
+    if call.subaccount.is_some() {
+        let words = "A subaccount has none of its own";
+        return Err(Refusal::Exception(words.to_owned()));
+    }
+    let used = counts::used_below(world);
+    let mut account = world.account();
+    let short_messages = match account.subaccounts.get(&id) {
+        Some(books) => books.sms.len(),
+        None => account
+            .subaccounts
+            .values()
+            .map(|books| books.sms.len())
+            .sum(),
+    };
+    let books = &mut account.books;
     match call.operation.verb {
         "search" => {
             let terms = call.texts("search_terms");
@@ -150,8 +173,7 @@ fn subaccount(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
                 .subaccounts
                 .records()
                 .filter(fits)
-                .cloned()
-                .map(Value::Object)
+                .map(|record| with_usage(record, &used))
                 .collect();
             let total = found.len();
             let (subaccounts, token) = page(found, call, call.number("page_size").unwrap_or(100));
@@ -172,8 +194,17 @@ fn subaccount(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
             books.subaccounts.put(&id, record.clone());
             Ok(Value::Object(record))
         }
-        "usage" | "sms-usage" => Ok(json!({ "used": 0 })),
-        "reinvite" => Ok(json!("Invitation sent")),
+        "usage" => Ok(json!({ "used": used.values().sum::<usize>() })),
+        "sms-usage" => Ok(json!({ "used": short_messages })),
+        "reinvite" => {
+            let address = call.text("email").to_lowercase();
+            let mut records = books.subaccounts.records();
+            if records.any(|record| record["email"] == address.as_str()) {
+                Ok(json!("Invitation sent"))
+            } else {
+                Err(unknown("subaccount", &address))
+            }
+        }
         verb => {
             let record = books
                 .subaccounts
@@ -209,37 +240,14 @@ fn subaccount(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
     }
 }
 
-fn sms(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
-    match call.operation.verb {
-        "send" => {
-            let numbers = call.texts("destination");
-            if numbers.len() > SMS_NUMBERS_MAX {
-                return Err(Refusal::Member(
-                    "destination",
-                    "at most 100 numbers".to_owned(),
-                ));
-            }
-            let mut messages = Vec::new();
-            for number in &numbers {
-                let id = uuid::Uuid::now_v7().to_string();
-                let sent = json!({
-                    "message_id": id, "destination": number, "sender": call.text("sender"),
-                    "content": call.text("content"), "status": "delivered", "sent": call.at.to_string(),
-                });
-                books.sms.push(object(sent));
-                messages
-                    .push(json!({ "destination": number, "message_id": id, "status": "queued" }));
-            }
-            Ok(json!({
-                "statuses": { "queued": numbers.len() }, "total_sent": numbers.len(), "messages": messages,
-            }))
-        }
-        "view-sent" => Ok(json!({ "messages": books.sms })),
-        "view-received" => Ok(json!({ "messages": [] })),
-        _ => Ok(json!({
-            "total_messages": books.sms.len(), "total_units": books.sms.len(), "total_cost": 0,
-        })),
-    }
+/// What was sent is counted, not kept.
+fn with_usage(record: &Map<String, Value>, used: &BTreeMap<String, usize>) -> Value {
+    let mut record = record.clone();
+    let id = record["id"].as_str().unwrap_or_default();
+    let used = used.get(id).copied().unwrap_or(0);
+    let size = record["plan_size"].as_u64().unwrap_or(0);
+    let left = size.saturating_sub(used as u64);
+    record.insert("plan_used".to_owned(), json!(used));
+    record.insert("plan_remaining".to_owned(), json!(left));
+    Value::Object(record)
 }
-
-const SMS_NUMBERS_MAX: usize = 100;

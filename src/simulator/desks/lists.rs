@@ -1,10 +1,13 @@
 //! Who may send, from where, and who gets no mail.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::super::account::{domain_record, object, suppression};
 use super::super::books::Books;
-use super::{Call, Refusal, page, unknown};
+use super::{Call, Refusal, page, stamp, unknown};
+use crate::provider::read_date;
 
 pub(super) fn serve(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
     match call.operation.group {
@@ -141,6 +144,12 @@ fn suppressions(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
     match call.operation.verb {
         "add" => {
             let why = call.text("block_description");
+            let named = address.rsplit('@').next().unwrap_or_default();
+            let is_domain = named.contains('.') && !named.contains(char::is_whitespace);
+            if !is_domain || address.starts_with('@') {
+                let why = "an address or a domain".to_owned();
+                return Err(Refusal::Member("email_address", why));
+            }
             let added = shelf.get(&address).is_none();
             shelf.put(
                 &address,
@@ -165,20 +174,32 @@ fn suppressions(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
         }
         _ => {
             let wildcard = call.text("wildcard").to_lowercase();
-            let kinds = [call.texts("suppression_types"), call.texts("reasons")].concat();
+            let mut kinds = [call.texts("suppression_types"), call.texts("reasons")].concat();
+            let one = [call.text("suppression_type"), call.text("reason")];
+            kinds.extend(
+                one.iter()
+                    .filter(|kind| !kind.is_empty())
+                    .map(|kind| (*kind).to_owned()),
+            );
+            let mut addresses = call.texts("recipients");
+            addresses.extend([address.clone(), call.text("recipient").to_owned()]);
+            addresses.retain(|address| !address.is_empty());
+            // Without a date only the last 30 days are shown (NOTES section 14).
+            let start = read_date(call.text("start_date"));
+            let start = stamp(start.unwrap_or(call.at.before(SHOWN_BY_DEFAULT)));
+            let end = read_date(call.text("end_date")).map(stamp);
             let fits = |record: &&Map<String, Value>| {
                 let member =
                     |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
-                (address.is_empty() || member("email_address") == address)
+                let at = member("timestamp");
+                let named = |name: &String| name.to_lowercase() == member("email_address");
+                (addresses.is_empty() || addresses.iter().any(named))
+                    && at >= start.as_str()
+                    && end.as_deref().is_none_or(|end| at < end)
                     && (wildcard.is_empty() || member("email_address").contains(&wildcard))
                     && (kinds.is_empty() || kinds.iter().any(|kind| kind == member("reason")))
             };
-            let found: Vec<Value> = shelf
-                .records()
-                .filter(fits)
-                .cloned()
-                .map(Value::Object)
-                .collect();
+            let found: Vec<&Map<String, Value>> = shelf.records().filter(fits).collect();
             let total = found.len();
             let (results, token) = page(found, call, SUPPRESSIONS_PER_PAGE);
             Ok(json!({ "results": results, "continue_token": token, "total_results": total }))
@@ -239,3 +260,4 @@ fn ip_allow_list(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
 }
 
 const SUPPRESSIONS_PER_PAGE: usize = 1000;
+const SHOWN_BY_DEFAULT: Duration = Duration::from_secs(30 * 86_400);

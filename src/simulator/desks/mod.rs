@@ -3,15 +3,18 @@
 //! [`admit`] is what every call goes through: its size, its JSON, its key, the key's permission, and the
 //! members of the request as the catalogue describes them.
 
+mod counts;
 pub(super) mod credentials;
 mod extras;
 mod lists;
 mod reports;
+mod sms;
 
-pub(super) use reports::header;
+pub(super) use reports::{header, within};
+pub(super) use sms::receive_sms;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -25,6 +28,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::provider::{Effect, Field, Kind, Method, Operation, operations, read_date};
 
 use super::World;
+use super::account::SimulatedAccount;
 use super::answer;
 use super::send;
 
@@ -34,6 +38,8 @@ pub(super) struct Call {
     pub(super) request: Map<String, Value>,
     pub(super) key: String,
     pub(super) at: Timestamp,
+    /// The account below the main one that it is about.
+    pub(super) subaccount: Option<String>,
     /// Where the page that is asked for begins.
     page_from: usize,
 }
@@ -64,9 +70,14 @@ impl Call {
 
     /// Such as `2026-11-14 07:54:45`.
     pub(super) fn stamp(&self) -> String {
-        let text = self.at.to_string();
-        text.replace('T', " ").chars().take(19).collect()
+        stamp(self.at)
     }
+}
+
+/// Such as `2026-11-14 07:54:45`; in this form times sort like texts.
+pub(super) fn stamp(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.replace('T', " ").chars().take(19).collect()
 }
 
 /// An answer that is no `data`.
@@ -75,6 +86,20 @@ pub(super) enum Refusal {
     Member(&'static str, String),
     /// It can't be done.
     Exception(String),
+    /// Too much of it.
+    Throttled(&'static str),
+}
+
+impl Refusal {
+    fn answer(self) -> Response {
+        match self {
+            Self::Member(field, why) => answer::invalid(field, &why),
+            Self::Exception(why) => answer::error(StatusCode::BAD_REQUEST, "API_EXCEPTION", &why),
+            Self::Throttled(why) => {
+                answer::error(StatusCode::TOO_MANY_REQUESTS, "API_EXCEPTION", why)
+            }
+        }
+    }
 }
 
 /// There is nothing of this name.
@@ -108,7 +133,11 @@ pub(super) async fn answer(State(world): State<Arc<World>>, request: Request) ->
         "activity" | "stats" | "archive" => reports::serve(&world, &call),
         "users" | "api-keys" | "ip-auth" => credentials::serve(&mut world.account(), &call),
         "allowed-senders" | "allowed-recipients" | "domain" | "single-senders" | "suppression"
-        | "ip-allow-list" => lists::serve(&mut world.account().books, &call),
+        | "ip-allow-list" => {
+            let mut account = world.account();
+            lists::serve(account.books_named(call.subaccount.as_deref()), &call)
+        }
+        "sms" => sms::serve(&world, &call),
         _ => extras::serve(&world, &call),
     };
     // Mail is written down by itself.
@@ -118,10 +147,7 @@ pub(super) async fn answer(State(world): State<Arc<World>>, request: Request) ->
     }
     match answered {
         Ok(data) => answer::data(data),
-        Err(Refusal::Member(field, why)) => answer::invalid(field, &why),
-        Err(Refusal::Exception(why)) => {
-            answer::error(StatusCode::BAD_REQUEST, "API_EXCEPTION", &why)
-        }
+        Err(refusal) => refusal.answer(),
     }
 }
 
@@ -156,6 +182,7 @@ async fn admit(
             request,
             key,
             at: Clock.wall(),
+            subaccount: None,
             page_from: 0,
         });
     }
@@ -188,7 +215,19 @@ async fn admit(
             ));
         }
     }
+    if let Some(limits) = &world.limits {
+        let mut limits = limits.lock().unwrap_or_else(PoisonError::into_inner);
+        if !limits.admit(&key, operation.path, Clock.wall()) {
+            return Err(answer::error(
+                StatusCode::TOO_MANY_REQUESTS,
+                "REQ_LIMIT_EXCEEDED",
+                "Too many calls of this endpoint: wait a minute or more",
+            ));
+        }
+    }
     request.remove("api_key");
+    let subaccount = subaccount(&world.account(), operation, &key, &request);
+    let subaccount = subaccount.map_err(Refusal::answer)?;
     // Mail clients send what they don't use as nothing; elsewhere nothing is what a member is cleared with.
     let of_mail = operation.group == "email";
     request.retain(|_, value| !(value.is_null() || of_mail && is_nothing(value)));
@@ -223,8 +262,32 @@ async fn admit(
         request,
         key,
         at: Clock.wall(),
+        subaccount,
         page_from,
     })
+}
+
+/// The account that a call is about: that of the key, or one below it that the request names.
+fn subaccount(
+    account: &SimulatedAccount,
+    operation: &Operation,
+    key: &str,
+    request: &Map<String, Value>,
+) -> Result<Option<String>, Refusal> {
+    let of_key = account.subaccount_of(key).map(str::to_owned);
+    let named = request.get("subaccount_id").and_then(Value::as_str);
+    match named {
+        Some(named) if !named.is_empty() && operation.group != "subaccount" => {
+            let known = account.books.subaccounts.get(named);
+            let active = known.is_some_and(|record| record["state"] == "Active");
+            if of_key.is_some() || !active {
+                let why = format!("The key has no active subaccount {named:?}");
+                return Err(Refusal::Member("subaccount_id", why));
+            }
+            Ok(Some(named.to_owned()))
+        }
+        _ => Ok(of_key),
+    }
 }
 
 fn key(headers: &HeaderMap, request: &Map<String, Value>) -> String {
@@ -283,11 +346,11 @@ fn page_of(token_given: &str, path: &str, key: &str) -> Option<usize> {
 }
 
 /// One page of a list: the items, and the token of the next page.
-pub(super) fn page(items: Vec<Value>, call: &Call, size: usize) -> (Vec<Value>, Value) {
+pub(super) fn page<T>(items: Vec<T>, call: &Call, size: usize) -> (Vec<T>, Value) {
     let from = call.page_from.min(items.len());
     let size = size.max(1);
     let total = items.len();
-    let items: Vec<Value> = items.into_iter().skip(from).take(size).collect();
+    let items: Vec<T> = items.into_iter().skip(from).take(size).collect();
     let next = from + items.len();
     let token = if next < total {
         json!(token(call.operation.path, &call.key, next))

@@ -1,10 +1,11 @@
-//! What became of mails: activity, archive and counts, all read from what was delivered.
+//! What became of mails: activity and archive, read from what was delivered and what happened later.
 
 use serde_json::{Map, Value, json};
 
 use super::super::World;
 use super::super::mailroom::Delivery;
-use super::{Call, Refusal, page, unknown};
+use super::{Call, Refusal, counts, page, unknown};
+use crate::clock::Timestamp;
 use crate::message::{HeadCollector, HeaderView};
 use crate::provider::read_date;
 
@@ -13,8 +14,8 @@ pub(super) fn serve(world: &World, call: &Call) -> Result<Value, Refusal> {
         "/activity/search" => Ok(activity(world, call)),
         "/archive/search" => Ok(archive(world, call)),
         "/archive/email" => archived(world, call),
-        "/stats/email_history" => Ok(history(world, call)),
-        _ => Ok(counts(world, call)),
+        "/stats/email_history" => Ok(counts::history(world, call)),
+        _ => Ok(counts::totals(world, call)),
     }
 }
 
@@ -30,7 +31,11 @@ fn activity(world: &World, call: &Call) -> Value {
     let (kinds, users) = (call.texts("event_types"), call.texts("search_usernames"));
     let names = call.texts("custom_headers");
     let mut events = Vec::new();
-    for delivery in world.mailroom().deliveries().into_iter().rev() {
+    let (deliveries, happenings) = {
+        let mailroom = world.mailroom();
+        (mailroom.deliveries(), mailroom.happenings())
+    };
+    for delivery in deliveries.into_iter().rev() {
         // Looking into every mail takes its time: only where it is asked for.
         let about = if anywhere.is_empty() && subject.is_empty() {
             String::new()
@@ -38,29 +43,58 @@ fn activity(world: &World, call: &Call) -> Value {
             header(&delivery, "Subject").to_lowercase()
         };
         let all = format!(
-            "{} {} {about}",
+            "{} {} {} {about}",
+            delivery.email_id.to_lowercase(),
             delivery.sender,
             delivery.recipients.join(" ")
         );
         let fits = (sender.is_empty() || delivery.sender == sender)
             && (id.is_empty() || delivery.email_id.to_lowercase() == id)
             && (subject.is_empty() || about.contains(&subject))
-            && (anywhere.is_empty() || all.contains(&anywhere))
+            && (anywhere.is_empty() || anywhere.split('|').any(|one| all.contains(one.trim())))
             && (users.is_empty() || users.contains(&delivery.username))
-            && within(&delivery, call);
+            && delivery.subaccount == call.subaccount
+            && within(delivery.at, call);
         if !fits {
             continue;
         }
-        let outcomes = [
-            ("delivered", &delivery.recipients),
-            ("rejected", &delivery.rejected),
-        ];
-        for (event, recipients) in outcomes {
-            for recipient in recipients {
-                let wanted = wanted.is_empty() || *recipient == wanted;
-                if wanted && (kinds.is_empty() || kinds.iter().any(|kind| kind == event)) {
-                    events.push(describe(&delivery, event, recipient, &names));
-                }
+        let later = happenings
+            .iter()
+            .rev()
+            .filter(|happening| happening.email_id == delivery.email_id)
+            .map(|happening| Became {
+                event: happening.event.activity_word(),
+                recipient: &happening.rcpt,
+                reply: &happening.message,
+                at: happening.at.unwrap_or(delivery.at),
+            });
+        let outcome = |event, reply| {
+            let at = delivery.at;
+            move |recipient| Became {
+                event,
+                recipient,
+                reply,
+                at,
+            }
+        };
+        let delivered = delivery
+            .recipients
+            .iter()
+            .map(outcome("delivered", "250 2.0.0 OK"));
+        let rejected = delivery
+            .rejected
+            .iter()
+            .map(outcome("rejected", &delivery.objection));
+        let mut told: Vec<&String> = Vec::new();
+        for became in later.chain(delivered).chain(rejected) {
+            let latest = call.flag("only_latest") == Some(true);
+            if latest && told.contains(&became.recipient) {
+                continue;
+            }
+            told.push(became.recipient);
+            let wanted = wanted.is_empty() || *became.recipient == wanted;
+            if wanted && (kinds.is_empty() || kinds.iter().any(|kind| kind == became.event)) {
+                events.push(describe(&delivery, &became, &names));
             }
         }
     }
@@ -70,7 +104,15 @@ fn activity(world: &World, call: &Call) -> Value {
     json!({ "events": events, "total_events": total, "continue_token": token })
 }
 
-fn describe(delivery: &Delivery, event: &str, recipient: &str, names: &[String]) -> Value {
+/// What became of one recipient's mail.
+struct Became<'a> {
+    event: &'static str,
+    recipient: &'a String,
+    reply: &'a str,
+    at: Timestamp,
+}
+
+fn describe(delivery: &Delivery, became: &Became<'_>, names: &[String]) -> Value {
     let mut custom = Map::new();
     for name in names {
         let value = header(delivery, name);
@@ -78,21 +120,16 @@ fn describe(delivery: &Delivery, event: &str, recipient: &str, names: &[String])
             custom.insert(name.clone(), Value::String(value));
         }
     }
-    let reply = if event == "delivered" {
-        "250 2.0.0 OK"
-    } else {
-        "recipient is suppressed"
-    };
     json!({
         "email_id": delivery.email_id,
-        "event": event,
-        "date": delivery.at.to_string(),
+        "event": became.event,
+        "date": became.at.to_string(),
         "from": delivery.sender,
         "sender": delivery.sender,
-        "recipient": recipient,
+        "recipient": became.recipient,
         "subject": header(delivery, "Subject"),
         "username": delivery.username,
-        "smtp_response": reply,
+        "smtp_response": became.reply,
         "custom_headers": custom,
     })
 }
@@ -114,7 +151,8 @@ fn archive(world: &World, call: &Call) -> Value {
                         .to_lowercase()
                         .contains(&subject))
                 && (user.is_empty() || delivery.username == user)
-                && within(delivery, call)
+                && delivery.subaccount == call.subaccount
+                && within(delivery.at, call)
         })
         .map(|delivery| copy(world, delivery))
         .collect();
@@ -152,99 +190,11 @@ fn copy(world: &World, delivery: &Delivery) -> Value {
     })
 }
 
-fn history(world: &World, call: &Call) -> Value {
-    let by = match call.text("group_by") {
-        "" => "email_address",
-        by => by,
-    };
-    let mut rows: Vec<(String, u64, usize)> = Vec::new();
-    for delivery in world.mailroom().deliveries() {
-        if !within(&delivery, call) {
-            continue;
-        }
-        let name = match by {
-            "username" => delivery.username.clone(),
-            "domain" => delivery
-                .sender
-                .rsplit('@')
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
-            "subaccount" => String::new(),
-            _ => delivery.sender.clone(),
-        };
-        match rows.iter_mut().find(|(known, ..)| *known == name) {
-            Some((_, used, octets)) => {
-                *used += 1;
-                *octets += delivery.size;
-            }
-            None => rows.push((name, 1, delivery.size)),
-        }
-    }
-    let row = |(name, used, octets): &(String, u64, usize)| {
-        json!({
-            by: name, "used": used, "bytecount": octets,
-            "avgsize": octets / usize::try_from(*used).unwrap_or(1).max(1), "lastip": "127.0.0.1",
-            "bounces": 0, "clicks": 0, "opens": 0, "rejects": 0, "spam": 0, "unsubscribes": 0,
-        })
-    };
-    json!({ "count": rows.len(), "history": rows.iter().map(row).collect::<Vec<_>>() })
-}
-
-fn counts(world: &World, call: &Call) -> Value {
-    let user = call.text("username");
-    let deliveries = world.mailroom().deliveries();
-    let of_user = |delivery: &&Delivery| user.is_empty() || delivery.username == user;
-    // Each recipient counts as one mail of the plan (NOTES section 5).
-    let used: usize = deliveries
-        .iter()
-        .filter(of_user)
-        .map(|one| one.recipients.len())
-        .sum();
-    let rejects: usize = deliveries
-        .iter()
-        .filter(of_user)
-        .map(|one| one.rejected.len())
-        .sum();
-    let month: String = call.at.to_string().chars().take(7).collect();
-    let cycle = json!({
-        "cycle_start": format!("{month}-01 00:00:00+00:00"),
-        "cycle_end": format!("{month}-28 00:00:00+00:00"),
-        "cycle_used": used,
-        "cycle_remaining": PLAN.saturating_sub(used),
-        "cycle_max": PLAN,
-    });
-    let bounces = json!({
-        "emails": used, "rejects": rejects, "softbounces": 0, "hardbounces": 0, "bounce_percent": "0.00",
-    });
-    let spam = json!({ "emails": used, "rejects": rejects, "spams": 0, "spam_percent": "0.00" });
-    let unsubscribes = json!({
-        "emails": used, "rejects": rejects, "unsubscribes": 0, "unsubscribe_percent": "0.00",
-    });
-    match call.operation.path {
-        "/stats/email_cycle" => cycle,
-        "/stats/email_bounces" => bounces,
-        "/stats/email_spam" => spam,
-        "/stats/email_unsubs" => unsubscribes,
-        _ => {
-            let mut all = super::super::account::object(cycle);
-            let rest = json!({
-                "email_count": used, "rejects": rejects, "bounce_rejects": rejects, "spam_rejects": 0,
-                "softbounces": 0, "hardbounces": 0, "bounce_percent": "0.00", "spam_emails": 0,
-                "spam_percent": "0.00", "unsubscribes": 0, "unsubscribe_percent": "0.00", "opens": 0,
-                "clicks": 0,
-            });
-            all.extend(super::super::account::object(rest));
-            Value::Object(all)
-        }
-    }
-}
-
 /// Start inclusive, end exclusive; a date alone is its midnight (NOTES section 13).
-fn within(delivery: &Delivery, call: &Call) -> bool {
+pub(in super::super) fn within(at: Timestamp, call: &Call) -> bool {
     let bound = |name: &str| read_date(call.text(name));
     let (start, end) = (bound("start_date"), bound("end_date"));
-    start.is_none_or(|start| delivery.at >= start) && end.is_none_or(|end| delivery.at < end)
+    start.is_none_or(|start| at >= start) && end.is_none_or(|end| at < end)
 }
 
 /// The first header of this name, unfolded.
@@ -266,5 +216,3 @@ pub(in super::super) fn header(delivery: &Delivery, name: &str) -> String {
 
 const EVENTS_MAX: usize = 1000;
 const ARCHIVE_MAX: usize = 5000;
-/// Mails of the sample plan.
-const PLAN: usize = 10_000;
