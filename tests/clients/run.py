@@ -14,6 +14,7 @@ import traceback
 import clients
 import disks
 import relay
+import terminal
 import vendors
 
 
@@ -24,6 +25,7 @@ def main():
         *clients.checks(binary),
         *relay.checks(binary),
         *disks.checks(binary),
+        *terminal.checks(binary),
         *vendors.checks(binary),
     ]:
         if words and not any(word in name for word in words):

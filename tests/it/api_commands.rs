@@ -5,7 +5,9 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use smtp2go_gateway::provider::{Kind, operations};
-use smtp2go_gateway::simulator::{Fault, ScriptedFault, SimulatedAccount, Simulator};
+use smtp2go_gateway::simulator::{
+    Fault, Happening, HappeningKind, ScriptedFault, SimulatedAccount, Simulator, SimulatorOptions,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -275,13 +277,8 @@ async fn every_group_goes_round() {
     assert_eq!(found["subaccounts"][0]["name"], "Branch-2");
     api("sms send --destination +15555550100 --content hello").await;
     assert_eq!(api("sms summary").await["total_messages"], 1);
-    assert!(
-        api("dedicated-ips view")
-            .await
-            .as_array()
-            .unwrap()
-            .is_empty()
-    );
+    let pools = api("dedicated-ips view").await;
+    assert_eq!(pools[0]["ip_addresses"], json!(["192.0.2.10"]));
     assert!(api("api-keys index").await.as_array().unwrap().len() >= 70);
     let id = desk.simulator.deliveries()[0].email_id.clone();
     let directory = tempfile::tempdir().unwrap();
@@ -369,6 +366,313 @@ async fn a_sandbox_accepts_and_delivers_nothing() {
     let (code, out, _) = desk.run_as(key, &send, "").await;
     assert!(code == 0 && out.contains("\"succeeded\": 1"), "{out}");
     assert!(desk.simulator.deliveries()[0].recipients.is_empty());
+    let cycle = desk.api(&["stats", "cycle"]).await;
+    assert_eq!(
+        cycle["cycle_used"], 1,
+        "it counts against the quota all the same"
+    );
+    let seen = desk.api(&["activity", "search"]).await;
+    assert_eq!(seen["events"][0]["event"], "rejected");
+    assert_eq!(
+        seen["events"][0]["smtp_response"],
+        "credential is sandboxed"
+    );
+}
+
+/// One line of words, no quoting.
+fn words(line: &str) -> Vec<&str> {
+    line.split(' ').collect()
+}
+
+#[tokio::test]
+async fn every_other_verb_changes_what_the_next_view_shows() {
+    let desk = Desk::open().await;
+    let api = async |line: &str| desk.api(&words(line)).await;
+    api("allowed-recipients add --allowed_recipients example.org").await;
+    let listed = api("allowed-recipients view").await;
+    assert_eq!(listed["allowed_recipients"], json!(["example.org"]));
+    api("domain add --domain shop.example.org").await;
+    api("domain tracking --domain shop.example.org --old_subdomain link --new_subdomain go").await;
+    api(
+        "domain returnpath --domain shop.example.org --old_subdomain em100001 --new_subdomain back",
+    )
+    .await;
+    let seen = api("domain view --domain shop.example.org").await;
+    assert_eq!(seen["domains"][0]["trackers"][0]["subdomain"], "go");
+    assert_eq!(seen["domains"][0]["domain"]["rpath_selector"], "back");
+    let access = "domain subaccount-access --domain shop.example.org --subaccounts sub1 --yes";
+    assert_eq!(api(access).await["subaccounts"], json!(["sub1"]));
+    api("webhook add --url https://gw.example/a --events bounce").await;
+    api("webhook edit --id 1 --url https://gw.example/b --events spam").await;
+    let seen = api("webhook view").await;
+    assert_eq!(seen[0]["url"], "https://gw.example/b");
+    assert_eq!(seen[0]["events"], json!(["spam"]));
+    desk.refused(&words("webhook edit --id 1 --url gopher://gw.example/"))
+        .await;
+    let added = api("api-keys add --endpoints * --description old --show-secrets").await;
+    let key = added[0]["api_key"].as_str().unwrap();
+    api(&format!("api-keys edit --yes --id {key} --description new")).await;
+    let seen = api("api-keys view --search new").await;
+    assert_eq!(seen[0]["description"], "new");
+    api("ip-allow-list set --enabled true --type smtp --yes").await;
+    assert_eq!(api("ip-allow-list view --type smtp").await["enabled"], true);
+    let over = "users add --username scanner9 --email_password not-real-12 --custom_ratelimit true";
+    desk.refused(&words(&format!("{over} --custom_ratelimit_value 0")))
+        .await;
+    desk.refused(&words(&format!(
+        "{over} --custom_ratelimit_value 5 --custom_ratelimit_period often"
+    )))
+    .await;
+    let weak = desk
+        .refused(&words(
+            "users add --username scanner9 --email_password easy1",
+        ))
+        .await;
+    assert!(
+        weak.contains("entropy") && !weak.contains("easy1"),
+        "{weak}"
+    );
+    desk.refused(&words("suppression add --email_address nonsense"))
+        .await;
+}
+
+#[tokio::test]
+async fn a_subaccount_has_books_of_its_own() {
+    let desk = Desk::open().await;
+    let api = async |line: &str| desk.api(&words(line)).await;
+    let added =
+        api("subaccount add --fullname Branch --limit 500 --subaccount_email b@example.com").await;
+    let id = added["id"].as_str().unwrap().to_owned();
+    api(&format!(
+        "domain add --domain branch.invalid --subaccount_id {id}"
+    ))
+    .await;
+    assert_eq!(
+        api("domain view --domain branch.invalid").await["domains"],
+        json!([])
+    );
+    let added = api(&format!(
+        "api-keys add --endpoints * --show-secrets --subaccount_id {id}"
+    ))
+    .await;
+    let key = added[0]["api_key"].as_str().unwrap().to_owned();
+    let send =
+        words("email send --sender a@branch.invalid --to b@example.org --subject s --text_body x");
+    let (code, out, _) = desk.run_as(&key, &send, "").await;
+    assert!(code == 1 && out.contains("not verified"), "{out}");
+    let (code, ..) = desk
+        .run_as(&key, &words("domain verify --domain branch.invalid"), "")
+        .await;
+    assert_eq!(code, 0);
+    let (code, ..) = desk.run_as(&key, &send, "").await;
+    assert_eq!(code, 0);
+    assert_eq!(api("subaccount usage").await["used"], 1);
+    let found = api("subaccount search").await;
+    assert_eq!(found["subaccounts"][0]["plan_remaining"], 499);
+    assert_eq!(
+        api("stats cycle").await["cycle_used"],
+        0,
+        "not the main account's"
+    );
+    api(&format!("subaccount close --id {id} --yes")).await;
+    let (code, _, err) = desk.run_as(&key, &send, "").await;
+    assert!(code == 1 && err.contains("401"), "{err}");
+    desk.refused(&words(&format!("domain view --subaccount_id {id}")))
+        .await;
+    api(&format!("subaccount reopen --id {id}")).await;
+    let (code, ..) = desk.run_as(&key, &send, "").await;
+    assert_eq!(code, 0);
+    let unknown = words("subaccount reinvite --email nobody@example.com");
+    desk.refused(&unknown).await;
+}
+
+#[tokio::test]
+async fn what_happens_to_a_mail_later_shows_everywhere() {
+    let desk = Desk::open().await;
+    let api = async |line: &str| desk.api(&words(line)).await;
+    let receiver = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", receiver.local_addr().unwrap());
+    api(&format!(
+        "webhook add --url {url} --events bounce --headers X-Tag"
+    ))
+    .await;
+    let send = "email send --sender a@example.com --to gone@example.org --subject s --text_body x";
+    let mut sending = words(send);
+    sending.extend(["--custom_headers", r#"{"header":"X-Tag","value":"a b&c"}"#]);
+    let sent = desk.api(&sending).await;
+    let email_id = sent["email_id"].as_str().unwrap().to_owned();
+    let happening = |event| Happening {
+        event,
+        email_id: email_id.clone(),
+        rcpt: String::new(),
+        message: String::new(),
+        at: None,
+    };
+    for event in [HappeningKind::Open, HappeningKind::HardBounce] {
+        desk.simulator.happen(happening(event)).unwrap();
+    }
+    let (mut stream, _) = receiver.accept().await.unwrap();
+    let mut request = Vec::new();
+    while !String::from_utf8_lossy(&request).contains("time=") {
+        assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+    }
+    let request = String::from_utf8(request).unwrap();
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    for part in [
+        "application/x-www-form-urlencoded",
+        "event=bounce",
+        "bounce=hard",
+        "rcpt=gone%40example.org",
+        "X-Tag=a%20b%26c",
+    ] {
+        assert!(request.contains(part), "{part}: {request}");
+    }
+    let seen = api("activity search --event_types hard-bounced").await;
+    assert_eq!(seen["events"][0]["recipient"], "gone@example.org");
+    let latest = api("activity search --only_latest true").await;
+    assert_eq!(latest["total_events"], 1);
+    let counts = api("stats summary").await;
+    assert_eq!(
+        (&counts["hardbounces"], &counts["opens"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(api("stats bounces").await["bounce_percent"], "100.00");
+    let blocked = api("suppression view --reasons bounce").await;
+    assert_eq!(blocked["results"][0]["email_address"], "gone@example.org");
+    api(send).await;
+    assert_eq!(
+        desk.simulator.deliveries()[1].rejected,
+        ["gone@example.org"]
+    );
+    let opened = api("email search --opened_only true").await;
+    assert_eq!(opened["count"], 1);
+    let found = api("email search --filter_query status:rejected").await;
+    assert_eq!(found["count"], 1);
+    assert!(
+        desk.simulator
+            .happen(Happening {
+                rcpt: "x@example.org".to_owned(),
+                ..happening(HappeningKind::Spam)
+            })
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn calls_and_keys_have_limits() {
+    let any = "127.0.0.1:0".parse().unwrap();
+    let options = SimulatorOptions {
+        call_limits: true,
+        ..SimulatorOptions::default()
+    };
+    let account = SimulatedAccount::sample(KEY);
+    let simulator = Simulator::start_with(any, account, options, CancellationToken::new());
+    let desk = Desk {
+        simulator: simulator.await.unwrap(),
+    };
+    let add = words(
+        "api-keys add --endpoints * --show-secrets --custom_ratelimit true --custom_ratelimit_value 2 --custom_ratelimit_period",
+    );
+    let add = [&add[..], &["1 hour"]].concat();
+    let mut key = String::new();
+    for _ in 0..5 {
+        key = desk.api(&add).await[0]["api_key"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+    }
+    let refused = desk.refused(&add).await;
+    assert!(
+        refused.contains("429") && refused.contains("try again in a minute"),
+        "{refused}"
+    );
+    let send =
+        words("email send --sender a@example.com --to b@example.org --subject s --text_body x");
+    for expected in [0, 0, 1] {
+        let (code, _, err) = desk.run_as(&key, &send, "").await;
+        assert_eq!(code, expected, "{err}");
+        assert_eq!(
+            err.contains("API key ratelimit exceeded"),
+            expected == 1,
+            "{err}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_state_file_keeps_account_schedule_and_events_across_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let stop = CancellationToken::new();
+    let open = async |stop: &CancellationToken| {
+        let options = SimulatorOptions {
+            state: Some(directory.path().join("state")),
+            ..SimulatorOptions::default()
+        };
+        let account = SimulatedAccount::sample(KEY);
+        let simulator = Simulator::start_with(any, account, options, stop.clone()).await;
+        simulator.ok().map(|simulator| Desk { simulator })
+    };
+    let desk = open(&stop).await.unwrap();
+    let api = async |line: &str| desk.api(&words(line)).await;
+    api("domain add --domain kept.example.org").await;
+    // So many changes that the file is written anew at the next start.
+    for number in 0..110 {
+        let change = json!({ "email_address": format!("r{number}@example.org") });
+        let url = format!("{}/suppression/add", desk.simulator.api_url());
+        let call = reqwest::Client::new()
+            .post(url)
+            .header("X-Smtp2go-Api-Key", KEY);
+        let answer = call.body(change.to_string()).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200);
+    }
+    let before = std::fs::metadata(directory.path().join("state"))
+        .unwrap()
+        .len();
+    let sent =
+        api("email send --sender a@example.com --to b@example.org --subject s --text_body x").await;
+    desk.simulator
+        .happen(Happening {
+            event: HappeningKind::Spam,
+            email_id: sent["email_id"].as_str().unwrap().to_owned(),
+            rcpt: String::new(),
+            message: String::new(),
+            at: None,
+        })
+        .unwrap();
+    let at = (smtp2go_gateway::clock::Clock.wall().0 / 1000 + 3600).to_string();
+    api(&format!("email send --sender a@example.com --to c@example.org --subject s --text_body x --schedule {at}")).await;
+    stop.cancel();
+    drop(desk);
+    // Nobody said goodbye: what is in the file is all there is. The lock ends with the last task.
+    let again = CancellationToken::new();
+    let desk = eventually("the file to be free", async || open(&again).await).await;
+    let after = std::fs::metadata(directory.path().join("state"))
+        .unwrap()
+        .len();
+    assert!(after < before / 10, "{before} octets became {after}");
+    let api = async |line: &str| desk.api(&words(line)).await;
+    assert_eq!(
+        api("domain view --domain kept.example.org").await["domains"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        api("email scheduled-search")
+            .await
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(api("stats spam").await["spams"], 1);
+    assert_eq!(
+        api("suppression view --reasons spam").await["total_results"],
+        1
+    );
 }
 
 #[tokio::test]
@@ -531,7 +835,14 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
         said.push_str(&format!("{status} {body}\n{view}{add}\n"));
     }
     desk.simulator.script([]);
-    let short = ["users", "add", "--username", "abc", "--email_password", "x"];
+    let short = [
+        "users",
+        "add",
+        "--username",
+        "abc",
+        "--email_password",
+        "not-real-12",
+    ];
     let refused = desk.refused(&short).await;
     said.push_str(refused.split("request_id").next().unwrap());
     assert_golden("api-errors.txt", &said);
@@ -570,10 +881,9 @@ async fn a_dry_run_sends_nothing_and_shows_no_key() {
         ])
         .await;
     let out = out.as_str().unwrap();
-    assert!(
-        out.starts_with("POST /users/smtp/add\nX-Smtp2go-Api-Key: ********\n"),
-        "{out}"
-    );
+    let first = format!("POST {}/users/smtp/add\n", desk.simulator.api_url());
+    assert!(out.starts_with(&first), "{out}");
+    assert!(out.contains("\nX-Smtp2go-Api-Key: ********\n"), "{out}");
     assert!(!out.contains("not-real-12") && !out.contains(KEY), "{out}");
     assert_eq!(desk.simulator.calls("/users/smtp/add"), 0);
 }
@@ -615,6 +925,7 @@ async fn every_request_is_made_of_its_flags() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let (code, out, err) = desk.run_as(KEY, &words, "").await;
         assert_eq!(code, 0, "{words:?}: {err}");
+        let out = out.replace(&desk.simulator.api_url(), "");
         text.push_str(&format!("$ api {} {}\n{out}\n", words[0], words[1]));
     }
     assert_golden("api-requests.txt", &text);
@@ -667,11 +978,19 @@ async fn answers_are_tables_for_people() {
         "hello",
     ])
     .await;
+    let invited = [
+        "--fullname",
+        "Branch",
+        "--subaccount_email",
+        "me@example.com",
+    ];
+    desk.api(&[&["subaccount", "add"][..], &invited].concat())
+        .await;
     let mut text = String::new();
     for line in [
         "users view",
         "allowed-senders view",
-        "suppression view --email_address suppressed@example.com",
+        "suppression view --start_date 2026-01-01 --email_address suppressed@example.com",
         "domain view --domain unverified.example",
         "domain verify --domain unverified.example",
         "ip-allow-list view",

@@ -210,9 +210,10 @@ fn flag(field: &'static Field) -> Arg {
     let arg = Arg::new(field.name)
         .long(field.name)
         .alias(field.name.replace('_', "-"))
-        .help(match (help.trim().trim_end_matches('.'), field.required) {
-            (help, true) => format!("{help} (required)"),
-            (help, false) => help.to_owned(),
+        .help(short_help(&help, field.required))
+        .long_help(match field.required {
+            true => format!("{} (required)", help.trim().trim_end_matches('.')),
+            false => help.trim().trim_end_matches('.').to_owned(),
         });
     let arg = match field.kind {
         Kind::Text => arg.value_name("TEXT").allow_hyphen_values(true),
@@ -241,6 +242,19 @@ fn flag(field: &'static Field) -> Arg {
     } else {
         arg
     }
+}
+
+/// What fits on a line, for `-h`; `--help` says the rest.
+fn short_help(help: &str, required: bool) -> String {
+    let clause = help.split(['.', ';', ':', '(']).next().unwrap_or_default();
+    let mut words: String = clause.trim().chars().take(HELP_MAX).collect();
+    if words.len() < clause.trim().len() {
+        words.push('…');
+    }
+    if required {
+        words.push_str(" (required)");
+    }
+    words
 }
 
 fn read_json(text: &str) -> Result<Value, String> {
@@ -286,7 +300,10 @@ fn request(operation: &Operation, matches: &ArgMatches) -> Result<Value, Error> 
 
 fn read_file(path: &PathBuf) -> Result<Value, Error> {
     let wrong = |why: String| {
-        let words = format!("cannot use --json {}: {why}\n", path.display());
+        let words = format!(
+            "cannot use --json {}: {why}\nhint: `--dry-run` with the same flags shows the form that is expected\n",
+            path.display()
+        );
         Error::raw(clap::error::ErrorKind::ValueValidation, words)
     };
     let text = if path.as_os_str() == "-" {
@@ -302,4 +319,5 @@ fn read_file(path: &PathBuf) -> Result<Value, Error> {
     }
 }
 
+const HELP_MAX: usize = 50;
 const COMMON: &str = "Common options";

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::app;
-use crate::config::{Config, Settings, Sources};
+use crate::config::{AccountConfig, Config, Settings, Sources};
 use crate::journal::Chain;
 use crate::provider::{ApiError, Disposition, Effect, Operation, Provider};
 
@@ -54,16 +54,24 @@ pub(super) async fn run(command: ApiCommand) -> Result<(), Failure> {
         return Ok(());
     }
     if !options.show_secrets {
+        special::hide(operation, &mut data);
         output::mask(&mut data);
     }
     let plain = options.json_out || !(options.table || std::io::stdout().is_terminal());
     let text = if plain {
         format!("{data:#}\n")
     } else {
-        output::readable(&data, operation.group == "stats")
+        let width = terminal_width().filter(|_| !options.table);
+        output::readable(&data, operation.group == "stats", width)
     };
     print(&text)?;
     special::verdict(operation, &data)
+}
+
+/// Columns; `None` where no terminal reads.
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// Whoever reads may have left, as `head` does; anything else that goes wrong is worth a word.
@@ -76,15 +84,27 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn provider(options: &Options) -> Result<Provider, Failure> {
+    let config = config(options)?;
+    app::provider(&config, account(&config, options)?).map_err(|error| Failure::of(&error))
+}
+
+fn base_url(options: &Options) -> Result<String, Failure> {
+    let config = config(options)?;
+    Ok(account(&config, options)?.api_url.clone())
+}
+
+fn config(options: &Options) -> Result<Config, Failure> {
     let settings = Settings::load(&Sources::from_process(options.config.clone()))?;
-    let config = Config::resolve(&settings)?;
+    Ok(Config::resolve(&settings)?)
+}
+
+fn account<'a>(config: &'a Config, options: &Options) -> Result<&'a AccountConfig, Failure> {
     let name = &options.account;
-    let Some(account) = config.accounts.get(name) else {
+    config.accounts.get(name).ok_or_else(|| {
         let known: Vec<&str> = config.accounts.keys().map(String::as_str).collect();
         let hint = format!("accounts in the settings: {}", known.join(", "));
-        return Err(Failure::new(format!("there is no account {name:?}")).hint(hint));
-    };
-    app::provider(&config, account).map_err(|error| Failure::of(&error))
+        Failure::new(format!("there is no account {name:?}")).hint(hint)
+    })
 }
 
 /// One call, and once more where that does no harm.
@@ -256,8 +276,9 @@ fn dry_run(operation: &Operation, request: Value, options: &Options) -> Result<(
         output::mask(&mut shown);
     }
     print(&format!(
-        "{} {}\nX-Smtp2go-Api-Key: ********\n\n{shown:#}\n",
+        "{} {}{}\nX-Smtp2go-Api-Key: ********\n\n{shown:#}\n",
         operation.method.word(),
+        base_url(options)?,
         operation.path
     ))
 }

@@ -102,11 +102,12 @@ pub(super) fn progress(data: &Value) -> (usize, Option<usize>) {
 }
 
 /// A table where there is a list, else a line a member.
-pub(super) fn readable(data: &Value, chart: bool) -> String {
+/// Lines fit into `width` columns, where that is known.
+pub(super) fn readable(data: &Value, chart: bool, width: Option<usize>) -> String {
     let mut text = String::new();
     match data {
         Value::Null => text.push_str("done\n"),
-        Value::Array(items) => table(&mut text, items, chart),
+        Value::Array(items) => table(&mut text, items, chart, width),
         Value::Object(members) => {
             members_of(&mut text, members, chart);
             for (name, value) in members {
@@ -116,7 +117,7 @@ pub(super) fn readable(data: &Value, chart: bool) -> String {
                     if !text.is_empty() {
                         let _ = writeln!(text, "\n{}:", printable(name));
                     }
-                    table(&mut text, items, chart);
+                    table(&mut text, items, chart, width);
                 }
             }
         }
@@ -186,7 +187,7 @@ fn bar(count: f64, most: f64) -> String {
 
 /// Columns of what names a row first; objects inside become columns of their own. A row of too many columns is a
 /// paragraph instead.
-fn table(text: &mut String, items: &[Value], chart: bool) {
+fn table(text: &mut String, items: &[Value], chart: bool, screen: Option<usize>) {
     let mut rows: Vec<Vec<(String, String)>> = items.iter().map(flat).collect();
     if chart {
         let used = |item: &Value| item["used"].as_f64().unwrap_or(0.0);
@@ -216,7 +217,8 @@ fn table(text: &mut String, items: &[Value], chart: bool) {
         let found = row.iter().find(|(name, _)| name == column);
         found.map(|(_, value)| value.clone()).unwrap_or_default()
     };
-    if columns.len() > COLUMNS_MAX {
+    let narrowest = columns.len() * (CELL_MIN + GAP.len());
+    if columns.len() > COLUMNS_MAX || screen.is_some_and(|screen| narrowest > screen) {
         let width = columns.iter().map(|column| column.len()).max().unwrap_or(0);
         for (number, row) in rows.iter().enumerate() {
             if number > 0 {
@@ -231,31 +233,39 @@ fn table(text: &mut String, items: &[Value], chart: bool) {
         }
         return;
     }
-    let short = |row: &[(String, String)], column: &str| -> String {
-        let whole = value(row, column);
-        if whole.chars().count() <= CELL_MAX {
+    let short = |whole: String, width: usize| -> String {
+        if whole.chars().count() <= width {
             return whole;
         }
-        whole.chars().take(CELL_MAX - 1).chain(['…']).collect()
+        whole.chars().take(width - 1).chain(['…']).collect()
     };
-    let widths: Vec<usize> = columns
+    let mut widths: Vec<usize> = columns
         .iter()
         .map(|column| {
-            let cells = rows.iter().map(|row| short(row, column).chars().count());
-            cells.chain([column.len()]).max().unwrap_or(0)
+            let cells = rows.iter().map(|row| value(row, column).chars().count());
+            let widest = cells.chain([column.len()]).max().unwrap_or(0);
+            widest.min(CELL_MAX)
         })
         .collect();
+    // The widest column gives way first.
+    while let Some(screen) = screen
+        && widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1) > screen
+        && let Some(widest) = widths.iter_mut().max()
+        && *widest > CELL_MIN
+    {
+        *widest -= 1;
+    }
     let mut line = |cells: Vec<String>| {
         let padded: Vec<String> = cells
             .iter()
             .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
+            .map(|(cell, width)| format!("{:width$}", short(cell.clone(), *width)))
             .collect();
-        let _ = writeln!(text, "{}", padded.join("  ").trim_end());
+        let _ = writeln!(text, "{}", padded.join(GAP).trim_end());
     };
     line(columns.iter().map(|column| column.to_uppercase()).collect());
     for row in &rows {
-        line(columns.iter().map(|column| short(row, column)).collect());
+        line(columns.iter().map(|column| value(row, column)).collect());
     }
 }
 
@@ -334,6 +344,8 @@ const FIRST_COLUMNS: &[&str] = &[
 ];
 const COLUMNS_MAX: usize = 9;
 const CELL_MAX: usize = 44;
+const CELL_MIN: usize = 6;
+const GAP: &str = "  ";
 const BAR_WIDTH: f64 = 40.0;
 
 #[cfg(test)]
@@ -351,7 +363,7 @@ mod tests {
                 {"username": "ups", "status": "blocked\u{1b}[31m", "domain": {"name": "a"}},
             ],
         });
-        let shown = readable(&data, false);
+        let shown = readable(&data, false, None);
         let expected = "mode  whitelist\n\nresults:\n\
                         USERNAME  STATUS        NAME\n\
                         printer1  allowed\n\
@@ -363,6 +375,17 @@ mod tests {
             words
         };
         assert_eq!(sorted(&shown), sorted(expected), "{shown}");
+    }
+
+    #[test]
+    fn a_table_fits_into_the_terminal_or_becomes_paragraphs() {
+        let data =
+            json!([{"username": "printer1", "description": "second floor, left, by the lift"}]);
+        for (width, longest) in [(None, 41), (Some(30), 30), (Some(10), 44)] {
+            let shown = readable(&data, false, width);
+            let widest = shown.lines().map(|line| line.chars().count()).max();
+            assert_eq!(widest, Some(longest), "{width:?}\n{shown}");
+        }
     }
 
     #[test]

@@ -3,10 +3,25 @@
 use serde_json::Value;
 
 use crate::http::{ClientSettings, client};
-use crate::provider::Operation;
+use crate::provider::{Operation, sms_segments};
 
 use super::super::failure::Failure;
 use super::arguments::Options;
+
+/// Hides what is as good as a key, though its name doesn't say so: the address of an archived mail.
+pub(super) fn hide(operation: &Operation, data: &mut Value) {
+    if operation.group != "archive" {
+        return;
+    }
+    let hide = |mail: &mut Value| {
+        if mail["url"].is_string() {
+            mail["url"] = Value::String("********".to_owned());
+        }
+    };
+    hide(data);
+    let mails = data["emails"].as_array_mut();
+    mails.into_iter().flatten().for_each(hide);
+}
 
 /// Before anything is sent.
 pub(super) fn check(
@@ -36,7 +51,7 @@ fn sms(request: &Value) -> Result<(), Failure> {
         let words = format!("{numbers} numbers, the provider takes {SMS_NUMBERS_MAX} a call");
         return Err(Failure::new(words).hint("send to the rest in further calls"));
     }
-    let segments = segments(request["content"].as_str().unwrap_or_default());
+    let segments = sms_segments(request["content"].as_str().unwrap_or_default());
     eprintln!(
         "{segments} segment{} to {numbers} number{}: {} units",
         if segments == 1 { "" } else { "s" },
@@ -44,31 +59,6 @@ fn sms(request: &Value) -> Result<(), Failure> {
         segments * numbers
     );
     Ok(())
-}
-
-/// How many short messages a text takes (3GPP TS 23.038): 160 characters of the GSM alphabet in one or
-/// 153 in each of several; 70 and 67 as soon as one character is not of that alphabet.
-fn segments(text: &str) -> usize {
-    let mut septets = Some(0);
-    for character in text.chars() {
-        let width = if GSM.contains(character) {
-            Some(1)
-        } else if GSM_EXTENSION.contains(character) {
-            Some(2)
-        } else {
-            None
-        };
-        septets = septets.zip(width).map(|(sum, width)| sum + width);
-    }
-    let (length, alone, each) = match septets {
-        Some(septets) => (septets, 160, 153),
-        None => (text.encode_utf16().count(), 70, 67),
-    };
-    if length <= alone {
-        1
-    } else {
-        length.div_ceil(each)
-    }
 }
 
 /// A refused mail is an answer like any other to the API, and a failure to whoever typed the command.
@@ -185,20 +175,19 @@ async fn save(data: &Value, options: &Options) -> Result<(), Failure> {
         proxy: url.starts_with("https://"),
     };
     let client = client(&settings).map_err(|error| Failure::of(&error))?;
-    let download = async {
-        client
-            .get(parsed)
-            .timeout(DOWNLOAD_MAX)
-            .send()
-            .await?
-            .error_for_status()?
-            .bytes()
-            .await
-    };
     // The address is as good as a key to the mail: it does not belong into an error.
-    let mail = download
-        .await
-        .map_err(|error| Failure::of(&error.without_url()))?;
+    let broken = |error: reqwest::Error| Failure::of(&error.without_url());
+    let answer = client.get(parsed).timeout(DOWNLOAD_MAX).send().await;
+    let answer = answer.and_then(reqwest::Response::error_for_status);
+    let mut answer = answer.map_err(broken)?;
+    let mut mail = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(broken)? {
+        mail.extend_from_slice(&chunk);
+        if mail.len() > MAIL_OCTETS_MAX {
+            let words = format!("the mail is larger than {MAIL_OCTETS_MAX} octets: not saved");
+            return Err(Failure::new(words));
+        }
+    }
     let id = data["email_id"].as_str().unwrap_or("mail");
     let plain = |character: char| character.is_ascii_alphanumeric() || character == '-';
     let name: String = id.chars().filter(|character| plain(*character)).collect();
@@ -215,32 +204,16 @@ async fn save(data: &Value, options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
+/// More than the provider takes (NOTES section 5), and what it adds.
+const MAIL_OCTETS_MAX: usize = 100_000_000;
 const DOWNLOAD_MAX: std::time::Duration = std::time::Duration::from_secs(600);
 const SMS_NUMBERS_MAX: usize = 100;
-const GSM: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
-const GSM_EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn segments_are_counted_as_phones_count_them() {
-        for (text, count) in [
-            ("a".repeat(160), 1),
-            ("a".repeat(161), 2),
-            ("a".repeat(307), 3),
-            ("€".repeat(80), 1),
-            ("€".repeat(81), 2),
-            ("ж".repeat(70), 1),
-            ("ж".repeat(71), 2),
-            (String::new(), 1),
-        ] {
-            assert_eq!(segments(&text), count, "{text}");
-        }
-    }
 
     #[test]
     fn only_missing_records_become_lines_of_a_zone() {
