@@ -11,8 +11,8 @@ use tracing::{debug, error, info, warn};
 
 use crate::clock::Timestamp;
 use crate::mail::{
-    Diagnostic, DispatchId, Envelope, Outcome, Reply, SessionEvent, SessionFacts, SpoolId,
-    Submitter,
+    Diagnostic, DispatchId, Envelope, Outcome, Reply, SectionName, SessionEvent, SessionFacts,
+    SpoolId, Submitter,
 };
 use crate::telemetry;
 
@@ -212,12 +212,116 @@ impl Journal {
         warn!(account, cause, %diagnostic, pause_s, "account paused");
     }
 
+    /// A lane's user has sent what it may for now; its mail waits.
+    pub fn paced(&self, account: &str, lane: &str, wait: Duration) {
+        counter!(telemetry::PACED, "account" => account.to_owned()).increment(1);
+        let wait_s = wait.as_secs_f64();
+        debug!(account, lane, wait_s, "paced");
+    }
+
+    /// A section of the rules was looked at.
+    pub fn rules_refreshed(&self, account: &str, section: SectionName, unchanged: bool) {
+        let result = if unchanged { "unchanged" } else { "changed" };
+        count_refresh(account, section, result);
+        debug!(account, %section, result, "rules refreshed");
+    }
+
+    /// The provider says something else than before.
+    pub fn rules_changed(&self, account: &str, section: SectionName, before: usize, now: usize) {
+        info!(account, %section, before, now, "rules changed");
+    }
+
+    /// A section could not be looked at; what was known of it stays in force. `news` where that was not so before.
+    pub fn rules_failed(
+        &self,
+        account: &str,
+        section: SectionName,
+        path: &'static str,
+        not_permitted: bool,
+        error: &str,
+        news: bool,
+    ) {
+        if not_permitted {
+            count_refresh(account, section, "not_permitted");
+            if news {
+                let hint = format!(
+                    "give the key permission for {path}; until then sync.without_rules decides"
+                );
+                warn!(account, %section, hint, "rules not permitted");
+            }
+        } else {
+            count_refresh(account, section, "failed");
+            if news {
+                let hint = "what was known of it stays in force";
+                warn!(account, %section, error, hint, "rules not refreshed");
+            } else {
+                debug!(account, %section, error, "rules not refreshed");
+            }
+        }
+    }
+
+    /// A section can be looked at again, or a list is as long as it was.
+    pub fn rules_recovered(&self, account: &str, section: SectionName) {
+        info!(account, %section, "rules recovered");
+    }
+
+    /// Entries of a section can't be understood. They are skipped; what they might have allowed is not allowed.
+    pub fn rules_odd(&self, account: &str, section: SectionName, count: usize, first: &[String]) {
+        count_refresh(account, section, "odd");
+        let first = first.join("; ");
+        warn!(account, %section, count, first, "rules not understood");
+    }
+
+    /// A list is suddenly (nearly) empty: the old one stays in force for a while.
+    pub fn rules_shrunken(
+        &self,
+        account: &str,
+        section: SectionName,
+        before: usize,
+        now: usize,
+        grace: Duration,
+    ) {
+        count_refresh(account, section, "shrunken");
+        let grace_s = grace.as_secs();
+        let hint =
+            "the old list stays in force for that long; `rules sync --accept` believes the new one";
+        error!(account, %section, before, now, grace_s, hint, "rules suddenly shrunken");
+    }
+
+    /// A section was not confirmed for too long.
+    pub fn rules_stale(&self, account: &str, section: SectionName, age: Duration) {
+        let age_s = age.as_secs();
+        let hint =
+            "the gateway is not ready; sync.when_stale says what becomes of mail: see `rules show`";
+        error!(account, %section, age_s, hint, "rules stale");
+    }
+
+    /// A stored section is not what was written.
+    pub fn rules_set_aside(
+        &self,
+        account: &str,
+        section: SectionName,
+        why: &dyn std::error::Error,
+    ) {
+        let why = Chain(why).to_string();
+        let hint = "it is kept in the spool's database and not used; the provider is asked";
+        error!(account, %section, why, hint, "stored rules set aside");
+    }
+
     /// The account works again.
     pub fn account_resumed(&self, account: &str) {
         gauge!(telemetry::ACCOUNT_HALTED, "account" => account.to_owned()).set(0.0);
         gauge!(telemetry::BREAKER_OPEN, "account" => account.to_owned()).set(0.0);
         info!(account, "account resumed");
     }
+}
+
+fn count_refresh(account: &str, section: SectionName, result: &'static str) {
+    counter!(
+        telemetry::RULES_REFRESHES,
+        "account" => account.to_owned(), "section" => section.word(), "result" => result
+    )
+    .increment(1);
 }
 
 /// An error with all its sources, for one log field.

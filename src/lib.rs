@@ -18,4 +18,5 @@ pub mod provider;
 pub mod session;
 pub mod simulator;
 pub mod spool;
+pub mod sync;
 pub mod telemetry;

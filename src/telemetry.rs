@@ -65,6 +65,17 @@ fn describe() {
     describe_gauge!(QUEUE_OLDEST, "age of the oldest unsettled message, seconds");
     describe_counter!(LOOK_UPS, "doubts looked up at the provider by finding");
     describe_counter!(PROVIDER_ANSWERS, "provider answers by class");
+    describe_counter!(
+        PACED,
+        "times that mail had to wait for its user's rate limit"
+    );
+    describe_counter!(RULES_REFRESHES, "looks at sections of the rules by result");
+    describe_gauge!(RULES_AGE, "seconds since a section was last confirmed");
+    describe_gauge!(RULES_ENTRIES, "entries of a section");
+    describe_gauge!(
+        RULES_STALE,
+        "1 while a section is older than sync.stale_after"
+    );
     describe_gauge!(ACCOUNT_HALTED, "1 while the account's key is refused");
     describe_gauge!(
         BREAKER_OPEN,
@@ -98,6 +109,16 @@ pub const QUEUE_OLDEST: &str = "gateway_queue_oldest_seconds";
 pub const LOOK_UPS: &str = "gateway_look_ups_total";
 /// Provider answers by class.
 pub const PROVIDER_ANSWERS: &str = "gateway_provider_answers_total";
+/// Times that mail had to wait for its user's rate limit.
+pub const PACED: &str = "gateway_paced_total";
+/// Looks at sections of the rules by account, section and result.
+pub const RULES_REFRESHES: &str = "gateway_rules_refreshes_total";
+/// Seconds since a section of the rules was last confirmed.
+pub const RULES_AGE: &str = "gateway_rules_age_seconds";
+/// Entries of a section of the rules.
+pub const RULES_ENTRIES: &str = "gateway_rules_entries";
+/// 1 while a section of the rules is too old.
+pub const RULES_STALE: &str = "gateway_rules_stale";
 /// 1 while the account's key is refused.
 pub const ACCOUNT_HALTED: &str = "gateway_account_halted";
 /// 1 while nothing is sent for the account.

@@ -4,12 +4,16 @@
 //! it through somebody's browser; with a token every request but the health checks must carry it.
 
 mod page;
+mod rules;
+
+pub use rules::WhyQuestion;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
@@ -23,40 +27,49 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::Secret;
 use crate::http::{ServerError, serve};
 use crate::journal::Journal;
 use crate::mail::SpoolId;
 use crate::spool::{Order, Spool, SpoolError, State as DispatchState};
+use crate::sync::{Publisher, SyncHandle};
 use crate::telemetry;
 
-/// What the door shows.
+/// The door. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    spool: Spool,
-    clock: Clock,
-    hostname: String,
-    token: Option<Secret<String>>,
-    accepting: Arc<AtomicBool>,
+    parts: Arc<AdminParts>,
     journal: Journal,
 }
 
+/// What the door shows.
+#[derive(Debug)]
+pub struct AdminParts {
+    /// What is stored.
+    pub spool: Spool,
+    /// For ages.
+    pub clock: Clock,
+    /// The greeted name.
+    pub hostname: String,
+    /// Required where there is one.
+    pub token: Option<Secret<String>>,
+    /// Whether all listeners accept.
+    pub accepting: Arc<AtomicBool>,
+    /// The rules in force.
+    pub rules: Publisher,
+    /// Whoever keeps them fresh, by account.
+    pub synchronisers: Vec<SyncHandle>,
+    /// Who has which user name.
+    pub authenticator: Arc<ArcSwap<Authenticator>>,
+}
+
 impl Admin {
-    /// A door that is not open yet. `accepting` says whether all listeners accept.
-    pub fn new(
-        spool: Spool,
-        clock: Clock,
-        hostname: String,
-        token: Option<Secret<String>>,
-        accepting: Arc<AtomicBool>,
-    ) -> Self {
+    /// A door that is not open yet.
+    pub fn new(parts: AdminParts) -> Self {
         Self {
-            spool,
-            clock,
-            hostname,
-            token,
-            accepting,
+            parts: Arc::new(parts),
             journal: Journal,
         }
     }
@@ -76,8 +89,20 @@ impl Admin {
             .route("/api/queue", get(list))
             .route("/api/queue/{id}", get(show))
             .route("/api/queue/{id}/raw", get(export))
-            .route("/api/queue/{id}/{order}", post(order))
+            .route(
+                "/api/queue/{id}/{order}",
+                post(order).layer(middleware::from_fn(json_only)),
+            )
             .route("/api/trace/{id}", get(show))
+            .route("/api/rules", get(rules::show))
+            .route(
+                "/api/rules/sync",
+                post(rules::sync).layer(middleware::from_fn(json_only)),
+            )
+            .route("/api/rules/diff", get(rules::diff))
+            .route("/api/rules/{account}/{section}", get(rules::entries))
+            .route("/api/refusals", get(rules::refusals))
+            .route("/api/why", post(rules::why))
             .layer(middleware::from_fn_with_state(self.clone(), guard));
         let open = Router::new()
             .route("/livez", get(|| async { "ok\n" }))
@@ -92,7 +117,7 @@ impl Admin {
             let value = headers.get(name).and_then(|value| value.to_str().ok());
             value.unwrap_or_default()
         };
-        match &self.token {
+        match &self.parts.token {
             Some(token) => header(header::AUTHORIZATION)
                 .strip_prefix("Bearer ")
                 .is_some_and(|given| {
@@ -107,7 +132,7 @@ async fn guard(State(admin): State<Admin>, request: Request, next: Next) -> Resp
     if admin.lets_in(request.headers()) {
         return next.run(request).await;
     }
-    let (status, error) = match admin.token {
+    let (status, error) = match admin.parts.token {
         Some(_) => (
             StatusCode::UNAUTHORIZED,
             "send the admin token as Authorization: Bearer",
@@ -118,6 +143,16 @@ async fn guard(State(admin): State<Admin>, request: Request, next: Next) -> Resp
         ),
     };
     (status, Json(json!({ "error": error }))).into_response()
+}
+
+/// A web page can't send this content type to another site without being asked for permission first.
+async fn json_only(request: Request, next: Next) -> Response {
+    let sent = request.headers().get(header::CONTENT_TYPE);
+    if sent.is_some_and(|value| value.as_bytes().starts_with(b"application/json")) {
+        return next.run(request).await;
+    }
+    let error = json!({ "error": "send Content-Type: application/json" });
+    (StatusCode::UNSUPPORTED_MEDIA_TYPE, Json(error)).into_response()
 }
 
 fn names_loopback(host: &str) -> bool {
@@ -132,24 +167,28 @@ fn names_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether mail can be accepted. The provider's state is a metric, not readiness.
+/// Whether mail can be accepted, by rules that are not too old. Whether the provider can be reached now is a metric,
+/// not readiness.
 async fn ready(State(admin): State<Admin>) -> Response {
-    let accepting = admin.accepting.load(Ordering::Acquire);
-    let probed = tokio::time::timeout(PROBE_MAX, admin.spool.probe()).await;
+    let accepting = admin.parts.accepting.load(Ordering::Acquire);
+    let probed = tokio::time::timeout(PROBE_MAX, admin.parts.spool.probe()).await;
     let writable = matches!(probed, Ok(Ok(())));
-    let status = if accepting && writable {
+    let stale = admin.stale_rules();
+    let ready = accepting && writable && stale.is_empty();
+    let status = if ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
     let state = json!({
-        "ready": accepting && writable, "listeners_accepting": accepting, "spool_writable": writable,
+        "ready": ready, "listeners_accepting": accepting, "spool_writable": writable,
+        "stale_rules": stale,
     });
     (status, Json(state)).into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    let counts = admin.spool.counts();
+    let counts = admin.parts.spool.counts();
     for state in DispatchState::ALL
         .into_iter()
         .filter(|state| !state.is_settled())
@@ -157,11 +196,14 @@ async fn metrics(State(admin): State<Admin>) -> Response {
         let gauge = metrics::gauge!(telemetry::QUEUE_DISPATCHES, "state" => state.word());
         gauge.set(counts.of(state) as f64);
     }
-    metrics::gauge!(telemetry::SPOOL_OCTETS).set(admin.spool.used_octets() as f64);
-    if let Ok(oldest) = admin.spool.oldest_unsettled().await {
-        let age = oldest.map_or(Duration::ZERO, |oldest| admin.clock.wall().since(oldest));
+    metrics::gauge!(telemetry::SPOOL_OCTETS).set(admin.parts.spool.used_octets() as f64);
+    if let Ok(oldest) = admin.parts.spool.oldest_unsettled().await {
+        let age = oldest.map_or(Duration::ZERO, |oldest| {
+            admin.parts.clock.wall().since(oldest)
+        });
         metrics::gauge!(telemetry::QUEUE_OLDEST).set(age.as_secs_f64());
     }
+    admin.measure_rules();
     let text = telemetry::metrics().render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
@@ -176,7 +218,12 @@ struct Listing {
 
 async fn list(State(admin): State<Admin>, Query(listing): Query<Listing>) -> Response {
     let limit = listing.limit.unwrap_or(100).min(LIST_MAX);
-    match admin.spool.list(listing.all, listing.before, limit).await {
+    match admin
+        .parts
+        .spool
+        .list(listing.all, listing.before, limit)
+        .await
+    {
         Ok(rows) => Json(rows).into_response(),
         Err(error) => unavailable(&error),
     }
@@ -190,7 +237,7 @@ async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
             return (StatusCode::BAD_REQUEST, Json(error)).into_response();
         }
     };
-    match admin.spool.show(id).await {
+    match admin.parts.spool.show(id).await {
         Ok(Some(record)) => Json(record).into_response(),
         Ok(None) => {
             let error = json!({ "error": format!("no message {id} in the spool") });
@@ -200,21 +247,9 @@ async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
     }
 }
 
-/// `retry`, `hold`, `release` or `drop`. Wants a JSON content type: a web page can't send that to
-/// another site without being asked for permission first.
-async fn order(
-    State(admin): State<Admin>,
-    Path((id, order)): Path<(SpoolId, Order)>,
-    headers: HeaderMap,
-) -> Response {
-    let json_sent = headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-    if !json_sent {
-        let error = json!({ "error": "send Content-Type: application/json" });
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, Json(error)).into_response();
-    }
-    match admin.spool.order(id, order).await {
+/// `retry`, `hold`, `release` or `drop`.
+async fn order(State(admin): State<Admin>, Path((id, order)): Path<(SpoolId, Order)>) -> Response {
+    match admin.parts.spool.order(id, order).await {
         Ok(0) => {
             let error = format!("message {id} has nothing that could be {}", order.word());
             (StatusCode::CONFLICT, Json(json!({ "error": error }))).into_response()
@@ -229,7 +264,7 @@ async fn order(
 
 /// The message as it is stored: with our trace headers, before the plan's edits.
 async fn export(State(admin): State<Admin>, Path(id): Path<SpoolId>) -> Response {
-    let stored = match admin.spool.stored(id).await {
+    let stored = match admin.parts.spool.stored(id).await {
         Ok(Some(stored)) => stored,
         Ok(None) => {
             let error = format!("no content of message {id}: unknown, or settled and deleted");
@@ -255,10 +290,13 @@ async fn export(State(admin): State<Admin>, Path(id): Path<SpoolId>) -> Response
 }
 
 async fn front(State(admin): State<Admin>) -> Response {
-    match admin.spool.list(true, None, 50).await {
-        Ok(rows) => {
-            Html(page::front(&admin.hostname, &admin.spool.counts(), &rows)).into_response()
-        }
+    match admin.parts.spool.list(true, None, 50).await {
+        Ok(rows) => Html(page::front(
+            &admin.parts.hostname,
+            &admin.parts.spool.counts(),
+            &rows,
+        ))
+        .into_response(),
         Err(error) => unavailable(&error),
     }
 }

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, AdminParts};
 use crate::auth::{Authenticator, UserError};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -20,8 +21,9 @@ use crate::http::{ClientError, ServerError};
 use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::listen::{CertificateError, ListenError, Listener};
-use crate::mail::Rules;
+use crate::policy::RuleDoubt;
 use crate::spool::{Spool, SpoolError, SqliteStore, volatile_storage};
+use crate::sync::{Publisher, SyncHandle, Synchroniser};
 use crate::telemetry;
 
 use super::parts;
@@ -33,8 +35,9 @@ pub struct Gateway {
     admin: SocketAddr,
     spool: Spool,
     config: Config,
-    rules: Arc<ArcSwap<Rules>>,
+    rules: Publisher,
     authenticator: Arc<ArcSwap<Authenticator>>,
+    synchronisers: Vec<SyncHandle>,
     accounts: BTreeMap<String, Keyed>,
     accepting: Arc<AtomicBool>,
     sessions: TaskTracker,
@@ -135,21 +138,37 @@ impl Gateway {
         telemetry::metrics();
         let spool = open_spool(config, clock)?;
         report_unknown_accounts(&spool, config, journal).await;
-        let rules = Arc::new(ArcSwap::from_pointee(parts::rules(config)));
+        let rules = Publisher::new(parts::rules(config));
+        let (doubts, doubtful) = mpsc::channel(DOUBTS_MAX);
         let authenticator = Authenticator::new(parts::users(config))?;
         let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
         let intake = Arc::new(Intake::new(
             spool.clone(),
-            Arc::clone(&rules),
+            rules.subscribe(),
             Arc::clone(&authenticator),
-            journal,
-            clock,
+            doubts,
+            (journal, clock),
             parts::intake(config),
         ));
         let mut providers = Vec::new();
         for (name, account) in &config.accounts {
             providers.push((name.clone(), parts::provider(config, account)?));
         }
+        // Yesterday's rules are in force before the first client is let in.
+        let mut synchronisers = Vec::new();
+        for (name, provider) in providers.iter().filter(|_| config.sync.enabled) {
+            let settings = parts::sync(config);
+            let synchroniser = Synchroniser::load(
+                name,
+                provider.clone(),
+                spool.clone(),
+                rules.clone(),
+                (journal, clock),
+                settings,
+            );
+            synchronisers.push(synchroniser.await);
+        }
+        let handles: Vec<SyncHandle> = synchronisers.iter().map(Synchroniser::handle).collect();
         let mut listeners = Vec::new();
         for (name, listener) in &config.listeners {
             let settings = parts::listener(config, name, listener, clock)?;
@@ -159,13 +178,16 @@ impl Gateway {
         }
         let accepting = Arc::new(AtomicBool::new(false));
         let stop_admin = CancellationToken::new();
-        let admin = Admin::new(
-            spool.clone(),
+        let admin = Admin::new(AdminParts {
+            spool: spool.clone(),
             clock,
-            config.hostname.clone(),
-            config.admin.token.clone(),
-            Arc::clone(&accepting),
-        )
+            hostname: config.hostname.clone(),
+            token: config.admin.token.clone(),
+            accepting: Arc::clone(&accepting),
+            rules: rules.clone(),
+            synchronisers: handles.clone(),
+            authenticator: Arc::clone(&authenticator),
+        })
         .start(config.admin.bind, stop_admin.clone())
         .await?;
 
@@ -176,6 +198,7 @@ impl Gateway {
             config: config.clone(),
             rules,
             authenticator,
+            synchronisers: handles.clone(),
             accounts: BTreeMap::new(),
             accepting,
             sessions: TaskTracker::new(),
@@ -186,11 +209,21 @@ impl Gateway {
         };
         for (name, provider) in providers {
             let settings = parts::forward(&config.forward, &name, FORWARD_DRAIN_MAX);
-            let forwarder = Forwarder::new(spool.clone(), provider, journal, clock, settings);
+            let limits = gateway.rules.subscribe();
+            let forwarder =
+                Forwarder::new(spool.clone(), provider, journal, clock, limits, settings);
             gateway.accounts.insert(name, forwarder.keyed());
             let stop = gateway.stop_forwarding.clone();
             gateway.forwarders.spawn(forwarder.run(stop));
         }
+        for synchroniser in synchronisers {
+            let stop = gateway.stop_forwarding.clone();
+            gateway.forwarders.spawn(synchroniser.run(stop));
+        }
+        let stop = gateway.stop_forwarding.clone();
+        gateway
+            .forwarders
+            .spawn(hand_out_doubts(doubtful, handles, stop));
         for (name, listener) in listeners {
             gateway.smtp.insert(name, listener.addresses());
             listener.start(&gateway.sessions, &gateway.stop_accepting);
@@ -233,13 +266,13 @@ impl Gateway {
     pub fn reload(&mut self, config: &Config) -> Result<Vec<String>, StartError> {
         let authenticator = Authenticator::new(parts::users(config))?;
         let rules = parts::rules(config);
-        for account in rules.accounts() {
+        for account in rules.forwarding_accounts() {
             if !self.accounts.contains_key(account) {
                 return Err(StartError::NotRunning(account.to_owned()));
             }
         }
         self.authenticator.store(Arc::new(authenticator));
-        self.rules.store(Arc::new(rules));
+        self.rules.configure(rules);
         for (name, account) in &config.accounts {
             let old = self.config.accounts.get(name);
             // A new key is for the new address, which needs a restart: the old one must not see it.
@@ -247,6 +280,10 @@ impl Gateway {
             if let (Some(keyed), true) = (self.accounts.get(name), same_place) {
                 keyed.change_key(account.api_key.clone());
             }
+        }
+        for synchroniser in &self.synchronisers {
+            // Nothing happens where the key is the one it was.
+            synchroniser.key_may_have_changed();
         }
         Ok(parts::need_restart(&self.config, config))
     }
@@ -270,6 +307,20 @@ impl Gateway {
         self.stop_admin.cancel();
         self.spool.close().await;
         tracing::info!("stopped");
+    }
+}
+
+/// A rule that refused something is looked at by whoever keeps its account's rules fresh.
+async fn hand_out_doubts(
+    mut doubts: mpsc::Receiver<RuleDoubt>,
+    synchronisers: Vec<SyncHandle>,
+    stop: CancellationToken,
+) {
+    while let Some(Some(doubt)) = stop.run_until_cancelled(doubts.recv()).await {
+        let of_account = |handle: &&SyncHandle| handle.account() == &*doubt.account;
+        if let Some(synchroniser) = synchronisers.iter().find(of_account) {
+            synchroniser.doubt(doubt);
+        }
     }
 }
 
@@ -345,6 +396,9 @@ async fn forget_settled(spool: Spool, clock: Clock, retention: Duration, stop: C
 /// Together below the ten seconds that Docker and the thirty that Kubernetes give.
 const SESSION_DRAIN_MAX: Duration = Duration::from_secs(4);
 const FORWARD_DRAIN_MAX: Duration = Duration::from_secs(4);
+
+/// Rules that refused something and wait to be looked at; more would say nothing new.
+const DOUBTS_MAX: usize = 64;
 
 const FORGET_BUSY: Duration = Duration::from_millis(200);
 const FORGET_IDLE: Duration = Duration::from_secs(300);

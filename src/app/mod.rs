@@ -6,7 +6,9 @@
 mod demo;
 mod gateway;
 mod parts;
+mod surroundings;
 
 pub use demo::{Demo, DemoError, DemoSettings};
 pub use gateway::{Gateway, StartError};
 pub use parts::provider;
+pub use surroundings::{in_container, shared_addresses};

@@ -1,5 +1,6 @@
 //! Translates the configuration into each room's own settings.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +15,23 @@ use crate::forward::{Backoff, ForwardSettings, Unknown};
 use crate::http::{self, ClientError, ClientSettings};
 use crate::intake::IntakeSettings;
 use crate::listen::{Certificate, CertificateError, ListenerSettings, TlsMode};
-use crate::mail::{DeviceRule, ListenerRule, Rules};
+use crate::mail::{DeviceRule, IpRule, ListenerRule, Rules};
 use crate::message::PlanSettings;
 use crate::provider::{Account, Deadlines, Provider};
 use crate::session::{Leniency, Limits, Settings};
 use crate::spool::{SpaceLimits, SpoolSettings};
+use crate::sync::SyncSettings;
 
 pub(super) fn rules(config: &Config) -> Rules {
+    let shared = match config.ip.i_know_nat {
+        true => Vec::new(),
+        false => super::surroundings::shared_addresses(),
+    };
     let listeners = config.listeners.iter().map(|(name, listener)| {
         let rule = ListenerRule {
             account: listener.account.as_str().into(),
             trust: listener.trust.clone(),
+            require_tls: listener.require_tls,
         };
         (name.as_str().into(), rule)
     });
@@ -32,6 +39,8 @@ pub(super) fn rules(config: &Config) -> Rules {
         let rule = DeviceRule {
             account: device.account.as_str().into(),
             has_credential: device.credential.is_some(),
+            smtp_user: device.smtp_user.as_deref().map(Into::into),
+            require_tls: device.require_tls,
             networks: device.networks.clone(),
             allowed_senders: device.allowed_senders.clone(),
             from_override: device.from_override.clone(),
@@ -41,6 +50,22 @@ pub(super) fn rules(config: &Config) -> Rules {
     Rules {
         listeners: listeners.collect(),
         devices: devices.collect(),
+        accounts: BTreeMap::new(),
+        ip: IpRule {
+            source: config.ip.source,
+            shared,
+        },
+        knowledge: config.sync.knowledge,
+    }
+}
+
+pub(super) fn sync(config: &Config) -> SyncSettings {
+    SyncSettings {
+        interval: config.sync.interval,
+        suppressions_full: config.sync.suppressions_full,
+        shrink_guard: config.sync.shrink_guard,
+        stale_after: config.sync.knowledge.stale_after,
+        user_sign_in: config.sync.user_sign_in,
     }
 }
 
@@ -69,6 +94,11 @@ pub(super) fn intake(config: &Config) -> IntakeSettings {
         head_octets_max: 256 * 1024,
         space: SpaceLimits {
             spool_octets_max: config.spool.max_size,
+            account_octets_max: config
+                .accounts
+                .iter()
+                .filter_map(|(name, account)| Some((name.clone(), account.max_spool_size?)))
+                .collect(),
             lane_octets_max: config.spool.max_size_per_device,
             free_octets_min: config.spool.min_free_disk,
             directory: config.data_dir.clone(),
@@ -238,7 +268,9 @@ fn is_reloaded(key: &str) -> bool {
     matches!(
         parts[..],
         ["devices", ..]
-            | ["listeners", _, "trust" | "account"]
+            | ["listeners", _, "trust" | "account" | "require_tls"]
+            | ["ip", ..]
+            | ["sync", "without_rules" | "when_stale" | "stale_after"]
             | ["accounts", _, "api_key" | "api_key_file"]
     )
 }

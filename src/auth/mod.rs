@@ -5,10 +5,17 @@
 //! remembered in memory, so that argon2 runs once per device and not once per message. A name that
 //! nobody has costs the same work as a name that somebody has.
 //!
-//! Guessing is slowed by argon2 and by the error budget of a session; see `session::Limits`.
+//! SMTP users of the provider's sign in with their own names, where it shows their passwords; what is kept of those
+//! is a salted hash ([`hash_password`]). A name of the configuration comes first.
+//!
+//! Guessing is slowed by [`GuessingGuard`], by argon2 and by the error budget of a session (`session::Limits`).
 
 mod generate;
+mod guard;
+mod hashes;
 mod users;
 
 pub use generate::{GenerateError, GeneratedCredential};
+pub use guard::GuessingGuard;
+pub use hashes::{hash_password, verify_password};
 pub use users::{Authenticator, Checked, User, UserError, Verifier};

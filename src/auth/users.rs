@@ -8,7 +8,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 
 use crate::config::Secret;
-use crate::mail::{Identity, SignIn};
+use crate::mail::{Identity, Rules, SignIn, UserRule};
+
+use super::hashes::{self, verify_password};
 
 /// One user name and what proves it.
 #[derive(Debug)]
@@ -76,9 +78,9 @@ impl Tag {
 /// The result of a check that costs next to nothing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Checked {
-    /// It is this device.
+    /// It is this device or user.
     Yes(Identity),
-    /// It is nobody; the device is the one whose name was used.
+    /// It is nobody; the device or user is the one whose name was used.
     No(Option<Arc<str>>),
     /// Only [`Authenticator::check_slowly`] can say.
     Unsure,
@@ -122,25 +124,33 @@ impl Authenticator {
     }
 
     /// Whether anybody can sign in at all.
-    pub fn has_users(&self) -> bool {
-        !self.users.is_empty()
+    pub fn has_users(&self, rules: &Rules) -> bool {
+        !self.users.is_empty() || provider_has_passwords(rules)
     }
 
-    /// Decides where that is cheap.
-    pub fn check(&self, sign_in: &SignIn) -> Checked {
+    /// Who this name would prove to be: a device by its user name or its own name, or an SMTP user.
+    pub fn identity_of(&self, name: &str, rules: &Rules, listener: &str) -> Option<Identity> {
+        if let Some(known) = self.users.get(name) {
+            return Some(Identity::Device(Arc::clone(&known.device)));
+        }
+        if let Some((device, _)) = rules.devices.get_key_value(name) {
+            return Some(Identity::Device(Arc::clone(device)));
+        }
+        let (account, user) = candidates(rules, listener, name).into_iter().next()?;
+        Some(Identity::User {
+            account: Arc::clone(account),
+            name: Arc::clone(&user.name),
+        })
+    }
+
+    /// Decides where that is cheap. A user of the provider's belongs to the account of the listener, or to another
+    /// one: its password says to which.
+    pub fn check(&self, sign_in: &SignIn, rules: &Rules, listener: &str) -> Checked {
         let given = tag(&self.key, &sign_in.username, &sign_in.password);
         let Some(user) = self.users.get(&sign_in.username) else {
-            return if self.any_hash && is_plausible(sign_in) {
-                Checked::Unsure
-            } else {
-                Checked::No(None)
-            };
+            return self.check_provider_user(sign_in, rules, listener);
         };
-        let yes = || {
-            Checked::Yes(Identity {
-                device: Arc::clone(&user.device),
-            })
-        };
+        let yes = || Checked::Yes(Identity::Device(Arc::clone(&user.device)));
         let no = || Checked::No(Some(Arc::clone(&user.device)));
         match &user.proof {
             _ if !is_plausible(sign_in) => no(),
@@ -161,6 +171,35 @@ impl Authenticator {
                     Checked::Unsure
                 }
             }
+        }
+    }
+
+    fn check_provider_user(&self, sign_in: &SignIn, rules: &Rules, listener: &str) -> Checked {
+        let plausible = is_plausible(sign_in);
+        let mut used = None;
+        if plausible {
+            let found = candidates(rules, listener, &sign_in.username);
+            let mut hashes = 0;
+            for (account, user) in found {
+                used.get_or_insert_with(|| Arc::clone(&user.name));
+                let Some(hash) = &user.password else { continue };
+                hashes += 1;
+                if verify_password(hash, &sign_in.password) {
+                    return Checked::Yes(Identity::User {
+                        account: Arc::clone(account),
+                        name: Arc::clone(&user.name),
+                    });
+                }
+            }
+            if hashes == 0 && provider_has_passwords(rules) {
+                // The same work as for a name that somebody has.
+                let _ = verify_password(&hashes::NOBODY, &sign_in.password);
+            }
+        }
+        if self.any_hash && plausible {
+            Checked::Unsure
+        } else {
+            Checked::No(used)
         }
     }
 
@@ -192,13 +231,34 @@ impl Authenticator {
         let given = tag(&self.key, &sign_in.username, &sign_in.password);
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);
         if right {
-            Checked::Yes(Identity {
-                device: Arc::clone(&user.device),
-            })
+            Checked::Yes(Identity::Device(Arc::clone(&user.device)))
         } else {
             Checked::No(Some(Arc::clone(&user.device)))
         }
     }
+}
+
+/// The users of this name, those of the listener's account first.
+fn candidates<'r>(
+    rules: &'r Rules,
+    listener: &str,
+    username: &str,
+) -> Vec<(&'r Arc<str>, &'r UserRule)> {
+    let own = rules.listeners.get(listener).map(|rule| &rule.account);
+    let mut found: Vec<(&Arc<str>, &UserRule)> = rules
+        .accounts
+        .iter()
+        .filter_map(|(name, account)| Some((name, account.users.value()?.get(username)?)))
+        .collect();
+    found.sort_by_key(|(name, _)| Some(*name) != own);
+    found
+}
+
+fn provider_has_passwords(rules: &Rules) -> bool {
+    rules.accounts.values().any(|account| {
+        let users = account.users.value();
+        users.is_some_and(|users| users.iter().any(|user| user.password.is_some()))
+    })
 }
 
 /// 1 to 255 octets each; an empty password never matches anything.
@@ -222,7 +282,8 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c210cDJnby1nYXRld2F5$\
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::GeneratedCredential;
+    use crate::auth::{GeneratedCredential, hash_password};
+    use crate::mail::{AccountRules, Confirmed, ListenerRule, Section, Standing, Users};
 
     fn sign_in(username: &str, password: &str) -> SignIn {
         SignIn {
@@ -232,9 +293,68 @@ mod tests {
     }
 
     fn yes(device: &str) -> Checked {
-        Checked::Yes(Identity {
-            device: device.into(),
-        })
+        Checked::Yes(Identity::Device(device.into()))
+    }
+
+    fn rules_with(users: Vec<(&str, &str, &str)>) -> Rules {
+        let mut rules = Rules::default();
+        let rule = ListenerRule {
+            account: "default".into(),
+            trust: Vec::new(),
+            require_tls: false,
+        };
+        rules.listeners.insert("lan".into(), rule);
+        for (account, name, password) in users {
+            let known = rules.accounts.entry(account.into()).or_default();
+            let mut users = Users::default();
+            users.insert(UserRule {
+                name: name.into(),
+                standing: Standing::Allowed,
+                limit: None,
+                password: hash_password(password),
+            });
+            let mut changed = AccountRules::clone(known);
+            changed.users = Section::known(Arc::new(users), Confirmed::default());
+            *known = Arc::new(changed);
+        }
+        rules
+    }
+
+    #[test]
+    fn a_provider_user_signs_in_to_its_own_account_and_a_configured_name_comes_first() {
+        let device = User {
+            device: "cam".into(),
+            username: "taken".to_owned(),
+            verifier: Verifier::Password(Secret::new("p".to_owned())),
+        };
+        let authenticator = Authenticator::new([device]).expect("users");
+        let rules = rules_with(vec![
+            ("default", "Printer1", "right-1"),
+            ("other", "printer1", "right-2"),
+        ]);
+        let check = |name: &str, password: &str| {
+            authenticator.check(&sign_in(name, password), &rules, "lan")
+        };
+        let user = |account: &str, name: &str| {
+            Checked::Yes(Identity::User {
+                account: account.into(),
+                name: name.into(),
+            })
+        };
+        assert_eq!(check("printer1", "right-1"), user("default", "Printer1"));
+        assert_eq!(check("PRINTER1", "right-2"), user("other", "printer1"));
+        assert_eq!(
+            check("printer1", "wrong"),
+            Checked::No(Some("Printer1".into()))
+        );
+        assert_eq!(check("nobody", "right-1"), Checked::No(None));
+        assert_eq!(check("printer1", ""), Checked::No(None));
+        let rules = rules_with(vec![("default", "taken", "right-1")]);
+        let checked = authenticator.check(&sign_in("taken", "right-1"), &rules, "lan");
+        assert_eq!(checked, Checked::No(Some("cam".into())));
+        assert!(authenticator.has_users(&Rules::default()));
+        let nobody = Authenticator::new([]).expect("no users");
+        assert!(nobody.has_users(&rules) && !nobody.has_users(&Rules::default()));
     }
 
     #[test]
@@ -249,22 +369,35 @@ mod tests {
         let right = sign_in(&generated.username, generated.password.expose());
         let wrong = sign_in(&generated.username, "wrong");
 
-        assert_eq!(authenticator.check(&right), Checked::Unsure);
+        assert_eq!(
+            authenticator.check(&right, &Rules::default(), "lan"),
+            Checked::Unsure
+        );
         assert_eq!(authenticator.check_slowly(&right), yes("ricoh"));
-        assert_eq!(authenticator.check(&right), yes("ricoh"));
+        assert_eq!(
+            authenticator.check(&right, &Rules::default(), "lan"),
+            yes("ricoh")
+        );
 
         assert_eq!(
             authenticator.check_slowly(&wrong),
             Checked::No(Some("ricoh".into()))
         );
         assert_eq!(
-            authenticator.check(&wrong),
+            authenticator.check(&wrong, &Rules::default(), "lan"),
             Checked::No(Some("ricoh".into()))
         );
-        assert_eq!(authenticator.check(&right), yes("ricoh"));
+        assert_eq!(
+            authenticator.check(&right, &Rules::default(), "lan"),
+            yes("ricoh")
+        );
 
         let nobody = sign_in("nobody", "x");
-        assert_eq!(authenticator.check(&nobody), Checked::Unsure, "same work");
+        assert_eq!(
+            authenticator.check(&nobody, &Rules::default(), "lan"),
+            Checked::Unsure,
+            "same work"
+        );
         assert_eq!(authenticator.check_slowly(&nobody), Checked::No(None));
     }
 
@@ -276,14 +409,17 @@ mod tests {
             verifier: Verifier::Password(Secret::new(password.to_owned())),
         };
         let authenticator = Authenticator::new([user("p")]).expect("users");
-        assert_eq!(authenticator.check(&sign_in("cam", "p")), yes("cam"));
         assert_eq!(
-            authenticator.check(&sign_in("cam", "q")),
+            authenticator.check(&sign_in("cam", "p"), &Rules::default(), "lan"),
+            yes("cam")
+        );
+        assert_eq!(
+            authenticator.check(&sign_in("cam", "q"), &Rules::default(), "lan"),
             Checked::No(Some("cam".into()))
         );
         let authenticator = Authenticator::new([user("")]).expect("users");
         assert_eq!(
-            authenticator.check(&sign_in("cam", "")),
+            authenticator.check(&sign_in("cam", ""), &Rules::default(), "lan"),
             Checked::No(Some("cam".into()))
         );
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::mail::{AddressPattern, FromOverride, Hidden, Mismatch};
+use crate::mail::{AddressPattern, FromOverride, Hidden, IpSource, KnowledgeRule, Mismatch};
 
 use super::secret::Secret;
 use super::settings::Settings;
@@ -35,6 +35,10 @@ pub struct Config {
     pub hidden: Hidden,
     /// How messages are handed on.
     pub forward: ForwardConfig,
+    /// How the provider's rules are kept fresh.
+    pub sync: SyncConfig,
+    /// Whose word counts about addresses.
+    pub ip: IpConfig,
     /// What is stored, how much of it and how long.
     pub spool: SpoolConfig,
     /// The door for operators.
@@ -72,6 +76,8 @@ pub struct ListenerConfig {
     pub trust: Vec<IpNet>,
     /// The account of those clients.
     pub account: String,
+    /// Whether mail is taken over encrypted connections only.
+    pub require_tls: bool,
     /// How sloppy a client may be.
     pub profile: Profile,
     /// Networks that may sign in without TLS.
@@ -130,6 +136,8 @@ pub struct AccountConfig {
     pub api_url: String,
     /// The provider's key.
     pub api_key: Secret<String>,
+    /// Octets of its mail that may wait; `None`: as much as the spool takes.
+    pub max_spool_size: Option<u64>,
 }
 
 /// `[devices.NAME]`
@@ -141,6 +149,8 @@ pub struct DeviceConfig {
     pub smtp_user: Option<String>,
     /// What it signs in with.
     pub credential: Option<(String, Credential)>,
+    /// Whether its mail is taken over encrypted connections only.
+    pub require_tls: bool,
     /// Where it may come from.
     pub networks: Vec<IpNet>,
     /// As whom it may send.
@@ -192,6 +202,32 @@ pub enum UnknownPolicy {
     Repeat,
     /// Leave it to the operator.
     Hold,
+}
+
+/// `[sync]`
+#[derive(Clone, Copy, Debug)]
+pub struct SyncConfig {
+    /// Whether the provider is asked at all.
+    pub enabled: bool,
+    /// Between two looks at a section.
+    pub interval: Duration,
+    /// Between two looks at all suppressions; in between only new ones are fetched.
+    pub suppressions_full: Duration,
+    /// How long a list that was emptied is kept.
+    pub shrink_guard: Duration,
+    /// Whether SMTP users of the provider's may sign in with their own names.
+    pub user_sign_in: bool,
+    /// What to do without rules.
+    pub knowledge: KnowledgeRule,
+}
+
+/// `[ip]`
+#[derive(Clone, Copy, Debug)]
+pub struct IpConfig {
+    /// Whose word counts.
+    pub source: IpSource,
+    /// Whether an address that stands for many clients may be trusted all the same.
+    pub i_know_nat: bool,
 }
 
 /// `[spool]`

@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde_json::{Map, Value};
+
+use crate::mail::read_network;
 
 use super::secret::Secret;
 use super::settings::{Mistake, is_secret};
@@ -347,16 +348,7 @@ impl FromStr for Network {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let address = || text.parse::<IpAddr>().map(IpNet::from);
-        let network: IpNet = text.parse().or_else(|_| address()).map_err(|_| ())?;
-        // Clients are compared by their IPv4 address, however the system reports it.
-        let mapped = match (network.addr().to_canonical(), network.prefix_len()) {
-            (IpAddr::V4(address), 96..) if network.addr().is_ipv6() => {
-                IpNet::new(IpAddr::V4(address), network.prefix_len() - 96).map_err(|_| ())?
-            }
-            _ => network,
-        };
-        Ok(Self(mapped))
+        read_network(text).map(Self).ok_or(())
     }
 }
 

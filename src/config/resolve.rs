@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::mail::{AddressPattern, FromOverride, Hidden, Mailbox, Mismatch};
+use crate::mail::{
+    AddressPattern, FromOverride, Hidden, IpSource, KnowledgeRule, Mailbox, Mismatch, USER_LANE,
+    WhenStale, WithoutRules,
+};
 
 use super::model::{
-    AccountConfig, AdminConfig, Config, Credential, DeviceConfig, ForwardConfig, ListenerConfig,
-    LogConfig, LogFormat, Profile, SpoolConfig, TlsConfig, TlsMode, UnknownPolicy,
+    AccountConfig, AdminConfig, Config, Credential, DeviceConfig, ForwardConfig, IpConfig,
+    ListenerConfig, LogConfig, LogFormat, Profile, SpoolConfig, SyncConfig, TlsConfig, TlsMode,
+    UnknownPolicy,
 };
 use super::reader::{Mistakes, Reader};
 use super::secret::Secret;
@@ -38,6 +42,8 @@ impl Config {
             mismatch,
             hidden,
             forward: forward(&root),
+            sync: sync(&root),
+            ip: ip(&root),
             spool: spool(&root),
             admin: admin(&root),
             settings: settings.clone(),
@@ -87,6 +93,14 @@ impl Config {
         if let Some(listener) = bound.get(&self.admin.bind) {
             let expected = format!("an address that listener {listener} does not use");
             mistakes.add("admin.bind", self.admin.bind, expected);
+        }
+        for name in self
+            .devices
+            .keys()
+            .filter(|name| name.starts_with(USER_LANE))
+        {
+            let expected = format!("a name that does not begin with {USER_LANE:?}");
+            mistakes.add(format!("devices.{name}"), format!("{name:?}"), expected);
         }
         let mut usernames: HashMap<&str, &str> = HashMap::new();
         let mut addresses: HashMap<IpNet, &str> = HashMap::new();
@@ -213,6 +227,13 @@ fn listener(reader: &Reader<'_>) -> ListenerConfig {
         tls: TlsConfig { mode, files },
         trust: bounded_networks(reader, "trust"),
         account: reader.text("account").unwrap_or_default(),
+        require_tls: {
+            let required = reader.flag("require_tls");
+            if required && mode == TlsMode::None {
+                reader.wrong("require_tls", "false, because tls is \"none\" here");
+            }
+            required
+        },
         profile: reader.choice(
             "profile",
             &[
@@ -276,9 +297,11 @@ fn account(reader: &Reader<'_>) -> AccountConfig {
         }
         Some(_) => {}
     }
+    let max_spool_size = reader.number("max_spool_size", 0, u64::MAX >> 1);
     AccountConfig {
         api_url,
         api_key: key.unwrap_or_else(|| Secret::new(String::new())),
+        max_spool_size: (max_spool_size > 0).then_some(max_spool_size),
     }
 }
 
@@ -322,6 +345,7 @@ fn device(reader: &Reader<'_>) -> DeviceConfig {
             .text("account")
             .unwrap_or_else(|| "default".to_owned()),
         smtp_user: reader.text("smtp_user"),
+        require_tls: reader.is_written("require_tls") && reader.flag("require_tls"),
         credential,
         networks,
         from_override: from_override(reader, &allowed_senders),
@@ -452,6 +476,65 @@ fn forward(root: &Reader<'_>) -> ForwardConfig {
     if config.retry_max < config.retry_first {
         reader.wrong("retry_max", "a time not shorter than retry_first");
     }
+    reader.finish();
+    config
+}
+
+fn sync(root: &Reader<'_>) -> SyncConfig {
+    let reader = root.table("sync");
+    let (brief, day) = (Duration::from_millis(10), Duration::from_secs(86_400));
+    let enabled = reader.flag("enabled");
+    let mut knowledge = KnowledgeRule {
+        unknown: reader.choice(
+            "without_rules",
+            &[
+                ("devices", WithoutRules::Devices),
+                ("refuse", WithoutRules::Refuse),
+            ],
+        ),
+        stale: reader.choice(
+            "when_stale",
+            &[
+                ("enforce", WhenStale::Enforce),
+                ("refuse", WhenStale::Refuse),
+                ("devices", WhenStale::Devices),
+            ],
+        ),
+        stale_after: reader.duration("stale_after", brief, 365 * day),
+    };
+    if !enabled {
+        // Nobody will ever know them.
+        knowledge.unknown = WithoutRules::Devices;
+    }
+    let config = SyncConfig {
+        enabled,
+        interval: reader.duration("interval", brief, day),
+        suppressions_full: reader.duration("suppressions_full", brief, 30 * day),
+        shrink_guard: reader.duration("shrink_guard", Duration::ZERO, 30 * day),
+        user_sign_in: reader.flag("user_sign_in"),
+        knowledge,
+    };
+    if config.enabled && knowledge.stale_after <= config.interval {
+        reader.wrong("stale_after", "a time longer than sync.interval");
+    }
+    reader.finish();
+    config
+}
+
+fn ip(root: &Reader<'_>) -> IpConfig {
+    let reader = root.table("ip");
+    let config = IpConfig {
+        source: reader.choice(
+            "source",
+            &[
+                ("either", IpSource::Either),
+                ("local", IpSource::Local),
+                ("provider", IpSource::Provider),
+                ("both", IpSource::Both),
+            ],
+        ),
+        i_know_nat: reader.flag("i_know_nat"),
+    };
     reader.finish();
     config
 }

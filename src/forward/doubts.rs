@@ -75,7 +75,7 @@ async fn next(shared: &Shared, pace: &mut Pace) -> Next {
         account: shared.settings.account.clone(),
         work: Work::Doubts,
         limit: TOGETHER_MAX,
-        except: None,
+        except: Vec::new(),
     };
     match shared.spool.lease(request).await {
         Ok((leased, next_due)) => match (leased.is_empty(), next_due) {

@@ -2,8 +2,8 @@
 //!
 //! [`Forwarder`] runs once per account. It is woken by new mail, by the next due time and by a
 //! finished attempt; it never polls. What an answer means ([`classify`]), when to try again
-//! ([`Backoff`]) whether the account may send at all ([`Breaker`]) and how much at once ([`Window`])
-//! are pure decisions; the rest is plumbing around them.
+//! ([`Backoff`]), whether the account may send at all ([`Breaker`]), how much at once ([`Window`]) and how much each
+//! SMTP user may send ([`Pace`]) are pure decisions; the rest is plumbing around them.
 //!
 //! # Invariants
 //! - *In flight* is durable before the first octet of a request leaves.
@@ -16,6 +16,7 @@ mod breaker;
 mod classify;
 mod confirm;
 mod doubts;
+mod pace;
 mod payload;
 mod probe;
 mod schedule;
@@ -25,6 +26,7 @@ mod workers;
 pub use breaker::{Breaker, BreakerSettings, Cause, Notice, Permit};
 pub use classify::{AccountEffect, Classified, classify};
 pub use confirm::recognise;
+pub use pace::Pace;
 pub use payload::{payload_octets, upload};
 pub use schedule::Backoff;
 pub use window::Window;

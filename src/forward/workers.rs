@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Secret;
 use crate::journal::Journal;
-use crate::mail::Diagnostic;
+use crate::mail::{Diagnostic, Rules};
 use crate::provider::Provider;
 use crate::spool::{LeaseRequest, Leased, Spool, Work};
 
@@ -20,6 +20,7 @@ use super::attempt::{Attempted, attempt};
 use super::breaker::{Breaker, BreakerSettings, Notice, Permit};
 use super::classify::AccountEffect;
 use super::doubts::settle_doubts;
+use super::pace::Pace;
 use super::probe::{Probed, probe};
 use super::schedule::Backoff;
 use super::window::Window;
@@ -68,6 +69,8 @@ pub(super) struct Shared {
     pub(super) woken: Arc<Notify>,
     breaker: Arc<Mutex<Breaker>>,
     window: Arc<Mutex<Window>>,
+    /// Where the limits of users stand.
+    rules: watch::Receiver<Arc<Rules>>,
 }
 
 impl Shared {
@@ -131,6 +134,7 @@ impl Forwarder {
         provider: Provider,
         journal: Journal,
         clock: Clock,
+        rules: watch::Receiver<Arc<Rules>>,
         settings: ForwardSettings,
     ) -> Self {
         let breaker = Breaker::new(BreakerSettings {
@@ -150,6 +154,7 @@ impl Forwarder {
                 woken: Arc::new(Notify::new()),
                 breaker: Arc::new(Mutex::new(breaker)),
                 window: Arc::new(Mutex::new(window)),
+                rules,
             },
         }
     }
@@ -167,11 +172,18 @@ impl Forwarder {
         let mut ready: VecDeque<Leased> = VecDeque::new();
         let mut lanes: HashMap<task::Id, String> = HashMap::new();
         let mut others_at = self.shared.clock.now();
+        let mut paced = Paced::default();
         let doubts = tokio::spawn(settle_doubts(self.shared.clone(), stop.clone()));
         while !stop.is_cancelled() {
             arrivals.mark_unchanged();
             let wake_at = self
-                .start_due(&mut attempts, &mut ready, &mut lanes, &mut others_at)
+                .start_due(
+                    &mut attempts,
+                    &mut ready,
+                    &mut lanes,
+                    &mut others_at,
+                    &mut paced,
+                )
                 .await;
             let busy = attempts.len() >= self.room();
             tokio::select! {
@@ -207,9 +219,10 @@ impl Forwarder {
         ready: &mut VecDeque<Leased>,
         lanes: &mut HashMap<task::Id, String>,
         others_at: &mut std::time::Instant,
+        paced: &mut Paced,
     ) -> Instant {
         let now = self.shared.clock.now();
-        let look_again = Instant::from_std(now + IDLE_MAX);
+        let mut look_again = Instant::from_std(now + IDLE_MAX);
         let permit = self.shared.breaker().permit(now);
         if permit != Permit::Full {
             // When mail flows again, somebody else's turn may have come.
@@ -252,7 +265,7 @@ impl Forwarder {
                     Permit::Full => room * LEASES_PER_PLACE,
                     _ => 1,
                 },
-                except,
+                except: except.into_iter().chain(paced.waiting(now)).collect(),
             };
             match self.shared.spool.lease(request).await {
                 Ok((leased, due)) => {
@@ -273,19 +286,49 @@ impl Forwarder {
             let Some(leased) = next.and_then(|next| ready.remove(next)) else {
                 break;
             };
+            let over = self.over_its_limit(&leased.lane, paced, now);
+            if over {
+                self.shared.spool.release(&leased).await;
+                continue;
+            }
             let (shared, lane) = (self.shared.clone(), leased.lane.clone());
             let task =
                 attempts.spawn(async move { Ended::Attempt(attempt(&shared, leased).await) });
             lanes.insert(task.id(), lane);
         }
-        let look_again = if too_soon {
-            look_again.min(Instant::from_std(*others_at))
-        } else {
-            look_again
-        };
+        if too_soon {
+            look_again = look_again.min(Instant::from_std(*others_at));
+        }
+        if let Some(first) = paced.first(now) {
+            look_again = look_again.min(Instant::from_std(first));
+        }
         match next_due {
             Some(due) => look_again.min(Instant::from_std(now + self.until(due))),
             None => look_again,
+        }
+    }
+
+    /// Whether this lane's mail must wait for its user's limit; if not, one mail is counted.
+    fn over_its_limit(&self, lane: &str, paced: &mut Paced, now: std::time::Instant) -> bool {
+        if paced.until.get(lane).is_some_and(|until| *until > now) {
+            return true;
+        }
+        let limit = {
+            let rules = self.shared.rules.borrow();
+            rules.limit_of_lane(&self.shared.settings.account, lane)
+        };
+        let Some((owner, limit)) = limit else {
+            return false;
+        };
+        match paced.pace.take(owner, limit, now) {
+            None => false,
+            Some(until) => {
+                self.shared
+                    .journal
+                    .paced(&self.shared.settings.account, lane, until - now);
+                paced.until.insert(lane.to_owned(), until);
+                true
+            }
         }
     }
 
@@ -331,6 +374,27 @@ impl Forwarder {
             }
             Ended::Probe(Probed::Refused(effect, why), _) => self.shared.heed(effect, &why),
         }
+    }
+}
+
+/// Lanes whose users have sent what they may for now.
+#[derive(Debug, Default)]
+struct Paced {
+    pace: Pace,
+    until: HashMap<String, std::time::Instant>,
+}
+
+impl Paced {
+    /// The lanes that wait.
+    fn waiting(&mut self, now: std::time::Instant) -> Vec<String> {
+        self.until.retain(|_, until| *until > now);
+        self.until.keys().cloned().collect()
+    }
+
+    /// When the first of them need not wait any more.
+    fn first(&self, now: std::time::Instant) -> Option<std::time::Instant> {
+        let waiting = self.until.values().filter(|until| **until > now);
+        waiting.min().copied()
     }
 }
 

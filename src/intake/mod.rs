@@ -7,6 +7,8 @@
 //! [`Rules`]: crate::mail::Rules
 
 mod reception;
+mod refusals;
 mod submission;
 
 pub use reception::{Intake, IntakeSettings, Reception};
+pub use refusals::RefusalRecord;

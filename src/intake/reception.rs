@@ -1,21 +1,23 @@
 //! One session's counterpart: answers its questions in order.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::auth::{Authenticator, Checked};
+use crate::auth::{Authenticator, Checked, GuessingGuard};
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::mail::{
     Identity, Mailbox, Reply, ReversePath, Rules, SessionFacts, SignIn, Submitter, Verdict, reply,
 };
 use crate::message::{HeadCollector, PlanSettings};
-use crate::policy;
+use crate::policy::{Policy, Refusal, RuleDoubt};
 use crate::session::{Answer, Question};
-use crate::spool::{Draft, Shortage, Space, SpaceLimits, Spool, lane_name};
+use crate::spool::{Draft, Shortage, Space, SpaceLimits, Spool};
+
+use super::refusals::Stage;
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -25,8 +27,11 @@ pub struct Intake {
     pub(super) clock: Clock,
     pub(super) journal: Journal,
     pub(super) settings: IntakeSettings,
-    rules: Arc<ArcSwap<Rules>>,
+    pub(super) rules: watch::Receiver<Arc<Rules>>,
     authenticator: Arc<ArcSwap<Authenticator>>,
+    guard: Mutex<GuessingGuard>,
+    /// Where rules are reported that refused something and may have changed meanwhile.
+    pub(super) doubts: mpsc::Sender<RuleDoubt>,
     /// argon2 takes 19 MB and a processor: few at a time.
     slow_checks: Semaphore,
 }
@@ -48,10 +53,10 @@ impl Intake {
     /// An intake into `spool`.
     pub fn new(
         spool: Spool,
-        rules: Arc<ArcSwap<Rules>>,
+        rules: watch::Receiver<Arc<Rules>>,
         authenticator: Arc<ArcSwap<Authenticator>>,
-        journal: Journal,
-        clock: Clock,
+        doubts: mpsc::Sender<RuleDoubt>,
+        (journal, clock): (Journal, Clock),
         settings: IntakeSettings,
     ) -> Self {
         Self {
@@ -62,13 +67,24 @@ impl Intake {
             settings,
             rules,
             authenticator,
+            guard: Mutex::default(),
+            doubts,
             slow_checks: Semaphore::new(2),
         }
     }
 
     /// Whether anybody can sign in at all.
     pub fn has_users(&self) -> bool {
-        self.authenticator.load().has_users()
+        self.authenticator.load().has_users(&self.rules())
+    }
+
+    /// The rules as they are now.
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.borrow())
+    }
+
+    fn guard(&self) -> MutexGuard<'_, GuessingGuard> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,7 +133,7 @@ impl Reception {
         match question {
             Question::SignIn(sign_in) => Answer::SignIn(self.sign_in(facts, sign_in).await),
             Question::Sender(reverse_path) => Answer::Verdict(self.sender(facts, &reverse_path)),
-            Question::Recipient(recipient) => Answer::Verdict(self.recipient(&recipient)),
+            Question::Recipient(recipient) => Answer::Verdict(self.recipient(facts, &recipient)),
             Question::BeginData => Answer::Verdict(self.begin_data()),
             Question::EndOfData(received) => {
                 let complete = self.transaction.take().and_then(|transaction| {
@@ -180,11 +196,12 @@ impl Reception {
         sign_in: SignIn,
     ) -> Result<Option<Identity>, Reply> {
         let intake = &self.intake;
-        let rules = intake.rules.load_full();
+        let rules = intake.rules();
+        let policy = Policy::new(&rules, facts, intake.clock.wall());
         if sign_in.username.is_empty() && sign_in.password.is_empty() {
             // Devices that must send something when AUTH is offered send this. It grants nothing
             // that the address does not grant already.
-            return match policy::submitter(&rules, facts) {
+            return match policy.submitter() {
                 Ok(_) => {
                     intake.journal.signed_in(facts, None);
                     Ok(None)
@@ -196,32 +213,57 @@ impl Reception {
                 }
             };
         }
-        let checked = self.check(sign_in).await?;
-        let refused = |device: Option<&str>, hint: &str, reply: Reply| {
-            self.intake.journal.sign_in_refused(facts, device, hint);
+        let (address, username) = (facts.address(), sign_in.username.clone());
+        let now = intake.clock.now();
+        let refused = |name: Option<&str>, hint: &str, reply: Reply| {
+            intake.journal.sign_in_refused(facts, name, hint);
             Err(reply)
         };
+        if !intake.guard().permits(address, &username, now) {
+            let hint =
+                "wrong passwords in a row for this name from this address: it is kept waiting";
+            return refused(None, hint, reply::TOO_MANY_GUESSES);
+        }
+        let checked = self.check(facts, sign_in, &rules).await?;
+        if let Checked::Yes(_) = checked {
+            intake.guard().right(address, &username);
+        } else {
+            intake.guard().wrong(address, &username, intake.clock.now());
+        }
         match checked {
-            Checked::Yes(identity) => match policy::sign_in(&rules, facts, &identity) {
+            Checked::Yes(identity) => match policy.sign_in(&identity) {
                 Ok(()) => {
-                    self.intake.journal.signed_in(facts, Some(&identity.device));
+                    intake.journal.signed_in(facts, Some(identity.name()));
                     Ok(Some(identity))
                 }
-                Err(refusal) => refused(Some(&identity.device), &refusal.hint, refusal.reply),
+                Err(refusal) => {
+                    let proven = SessionFacts {
+                        identity: Some(identity.clone()),
+                        ..facts.clone()
+                    };
+                    intake.keep_refusal(&proven, &rules, Stage::SignIn, &refusal);
+                    refused(Some(identity.name()), &refusal.hint, refusal.reply)
+                }
             },
-            Checked::No(Some(device)) => {
-                let hint = "the password is not the one in the configuration";
-                refused(Some(&device), hint, reply::SIGN_IN_REFUSED)
+            Checked::No(Some(name)) => {
+                let hint = "the password is not the one of the configuration or the provider";
+                refused(Some(&name), hint, reply::SIGN_IN_REFUSED)
             }
             Checked::No(None) | Checked::Unsure => {
-                refused(None, "no device has this user name", reply::SIGN_IN_REFUSED)
+                let hint = "no device and no SMTP user whose password is known has this name";
+                refused(None, hint, reply::SIGN_IN_REFUSED)
             }
         }
     }
 
-    async fn check(&self, sign_in: SignIn) -> Result<Checked, Reply> {
+    async fn check(
+        &self,
+        facts: &SessionFacts,
+        sign_in: SignIn,
+        rules: &Rules,
+    ) -> Result<Checked, Reply> {
         let authenticator = self.intake.authenticator.load_full();
-        let quick = authenticator.check(&sign_in);
+        let quick = authenticator.check(&sign_in, rules, &facts.listener);
         if quick != Checked::Unsure {
             return Ok(quick);
         }
@@ -235,31 +277,34 @@ impl Reception {
 
     fn sender(&mut self, facts: &SessionFacts, reverse_path: &ReversePath) -> Verdict {
         self.transaction = None;
-        let rules = self.intake.rules.load_full();
-        let refuse = |device: Option<&str>, refusal: policy::Refusal| {
-            self.intake
+        let intake = &self.intake;
+        let rules = intake.rules();
+        let policy = Policy::new(&rules, facts, intake.clock.wall());
+        let stage = Stage::Sender(reverse_path);
+        let refuse = |device: Option<&str>, refusal: Refusal| {
+            intake.keep_refusal(facts, &rules, stage, &refusal);
+            intake
                 .journal
-                .refused(facts, "sender", device, &refusal.reply, &refusal.hint);
+                .refused(facts, stage.word(), device, &refusal.reply, &refusal.hint);
             Verdict::Refuse(refusal.reply)
         };
-        let submitter = match policy::submitter(&rules, facts) {
+        let submitter = match policy.submitter() {
             Ok(submitter) => submitter,
             Err(refusal) => return refuse(None, refusal),
         };
-        if let Err(refusal) = policy::sender(&rules, &submitter, reverse_path) {
+        if let Err(refusal) = policy.sender(&submitter, reverse_path) {
             return refuse(submitter.device.as_deref(), refusal);
         }
         // Last, so that nobody learns of our storage who may not send anyway.
-        let lane = lane_name(submitter.device.as_deref(), facts.address());
-        if let Err(shortage) = self.intake.space.check(&lane) {
-            let refusal = policy::Refusal {
-                reply: match shortage {
-                    Shortage::Lane { .. } => reply::DEVICE_QUOTA,
-                    Shortage::Spool { .. } | Shortage::Disk { .. } => reply::SPOOL_FULL,
-                },
-                hint: format!("{shortage}: is the provider reachable? is the account halted?"),
+        let lane = submitter.lane(facts.address());
+        if let Err(shortage) = intake.space.check(&submitter.account, &lane) {
+            let reply = match shortage {
+                Shortage::Lane { .. } => reply::DEVICE_QUOTA,
+                Shortage::Account { .. } => reply::ACCOUNT_QUOTA,
+                Shortage::Spool { .. } | Shortage::Disk { .. } => reply::SPOOL_FULL,
             };
-            return refuse(submitter.device.as_deref(), refusal);
+            let hint = format!("{shortage}: is the provider reachable? is the account halted?");
+            return refuse(submitter.device.as_deref(), Refusal::ours(reply, hint));
         }
         self.transaction = Some(Transaction {
             rules,
@@ -269,10 +314,26 @@ impl Reception {
         Verdict::Accept
     }
 
-    fn recipient(&mut self, _recipient: &Mailbox) -> Verdict {
-        match self.transaction {
-            Some(_) => Verdict::Accept,
-            None => Verdict::Refuse(reply::MAIL_FIRST),
+    fn recipient(&mut self, facts: &SessionFacts, recipient: &Mailbox) -> Verdict {
+        let Some(Transaction {
+            rules, submitter, ..
+        }) = &self.transaction
+        else {
+            return Verdict::Refuse(reply::MAIL_FIRST);
+        };
+        let intake = &self.intake;
+        let policy = Policy::new(rules, facts, intake.clock.wall());
+        match policy.recipient(submitter, recipient) {
+            Ok(()) => Verdict::Accept,
+            Err(refusal) => {
+                let stage = Stage::Recipient(recipient);
+                intake.keep_refusal(facts, rules, stage, &refusal);
+                let device = submitter.device.as_deref();
+                intake
+                    .journal
+                    .refused(facts, stage.word(), device, &refusal.reply, &refusal.hint);
+                Verdict::Refuse(refusal.reply)
+            }
         }
     }
 

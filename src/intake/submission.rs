@@ -1,5 +1,7 @@
 //! The end of data: from a complete draft to a durable message, or to the reason why not.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
@@ -10,18 +12,19 @@ use crate::message::{
     HeaderView, PlanError, Received as TraceFacts, header_sender, override_edits, plan,
     trace_headers,
 };
-use crate::policy::{self, SenderAction};
+use crate::policy::{Policy, Refusal, SenderAction};
 use crate::session::Received;
 use crate::spool::{Origin, Submission};
 
 use super::reception::{Incoming, Intake};
+use super::refusals::Stage;
 
 impl Intake {
     /// Decides about a complete message and stores it. The reply is positive only when it is durable.
     pub(super) async fn submit(
         &self,
         facts: &SessionFacts,
-        rules: &Rules,
+        rules: &Arc<Rules>,
         submitter: &Submitter,
         incoming: Incoming,
         received: Received,
@@ -37,10 +40,20 @@ impl Intake {
             return reply::SPOOL_UNAVAILABLE;
         }
         let received_at = self.clock.wall();
-        let submission = self.prepare(received_at, facts, rules, submitter, head, &received);
+        let header = header_sender(&HeaderView::new(&head));
+        let submission = self.prepare(
+            received_at,
+            facts,
+            rules,
+            submitter,
+            (head, &header),
+            &received,
+        );
         let submission = match submission {
             Ok(submission) => submission,
             Err(refusal) => {
+                let stage = Stage::Message(&received.envelope.reverse_path, &header);
+                self.keep_refusal(facts, rules, stage, &refusal);
                 let device = submitter.device.as_deref();
                 self.journal
                     .refused(facts, "message", device, &refusal.reply, &refusal.hint);
@@ -77,16 +90,16 @@ impl Intake {
         &self,
         received_at: Timestamp,
         facts: &SessionFacts,
-        rules: &Rules,
+        rules: &Arc<Rules>,
         submitter: &Submitter,
-        head: Vec<u8>,
+        (head, header): (Vec<u8>, &HeaderSender),
         received: &Received,
-    ) -> Result<Submission, policy::Refusal> {
+    ) -> Result<Submission, Refusal> {
         let id = SpoolId::new(received_at.0);
         let view = HeaderView::new(&head);
-        let header = header_sender(&view);
         let given = &received.envelope;
-        let action = policy::message(rules, submitter, &given.reverse_path, &header)?;
+        let policy = Policy::new(rules, facts, received_at);
+        let action = policy.message(submitter, &given.reverse_path, header)?;
         let mut reverse_path = given.reverse_path.clone();
         let mut base = Vec::new();
         let mut missing_sender = None;
@@ -119,7 +132,8 @@ impl Intake {
             received_at,
             account: submitter.account.to_string(),
             device: submitter.device.as_deref().map(str::to_owned),
-            origin: origin(facts, submitter, received, &action, &header),
+            lane: submitter.lane(facts.address()),
+            origin: origin(facts, submitter, received, &action, header),
             envelope: Envelope {
                 reverse_path,
                 recipients: given.recipients.clone(),
@@ -132,7 +146,7 @@ impl Intake {
     }
 }
 
-fn unplanned(error: PlanError) -> policy::Refusal {
+fn unplanned(error: PlanError) -> Refusal {
     let (reply, hint) = match error {
         PlanError::Differing(addresses) => (
             reply::recipients_mismatch(&addresses),
@@ -143,10 +157,7 @@ fn unplanned(error: PlanError) -> policy::Refusal {
             "no mail program writes such a header: a faulty client, or an attack",
         ),
     };
-    policy::Refusal {
-        reply,
-        hint: hint.to_owned(),
-    }
+    Refusal::ours(reply, hint)
 }
 
 fn origin(
@@ -177,6 +188,7 @@ fn origin(
         protocol: facts.protocol().to_owned(),
         tls: facts.tls.as_ref().map(|tls| tls.version.to_owned()),
         basis: submitter.basis.to_string(),
+        user: submitter.user.as_deref().map(str::to_owned),
         session: facts.session.to_string(),
         accepted_with,
     }

@@ -75,9 +75,25 @@ pub struct TlsFacts {
 
 /// Whom a credential belongs to.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Identity {
-    /// The device's name in the configuration.
-    pub device: Arc<str>,
+pub enum Identity {
+    /// A device of the configuration.
+    Device(Arc<str>),
+    /// An SMTP user of the provider's, with its own name and password.
+    User {
+        /// The account it belongs to.
+        account: Arc<str>,
+        /// As the provider spells it.
+        name: Arc<str>,
+    },
+}
+
+impl Identity {
+    /// The device's or the user's name.
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Device(name) | Self::User { name, .. } => name,
+        }
+    }
 }
 
 /// What a client presented to sign in. Its secret never shows in a log.

@@ -158,6 +158,42 @@ pub fn header_sender_not_allowed(sender: &Mailbox) -> Reply {
     Reply::told(550, (5, 7, 1), format!("header From {sender} not allowed"))
 }
 
+/// No domain of the account that is verified covers the envelope sender.
+pub fn sender_not_verified(sender: &Mailbox) -> Reply {
+    let text = format!("sender domain is not verified for this account: {sender}");
+    Reply::told(550, (5, 7, 1), text)
+}
+
+/// The same, for an address of the message's From or Sender header.
+pub fn header_sender_not_verified(sender: &Mailbox) -> Reply {
+    let text = format!("header From domain is not verified for this account: {sender}");
+    Reply::told(550, (5, 7, 1), text)
+}
+
+/// The account's list of allowed senders speaks against the envelope sender.
+pub fn sender_not_listed(sender: &Mailbox) -> Reply {
+    let text = format!("sender not allowed by the account's list: {sender}");
+    Reply::told(550, (5, 7, 1), text)
+}
+
+/// The same, for an address of the message's From or Sender header.
+pub fn header_sender_not_listed(sender: &Mailbox) -> Reply {
+    let text = format!("header From not allowed by the account's list: {sender}");
+    Reply::told(550, (5, 7, 1), text)
+}
+
+/// The provider sends nothing to this address.
+pub fn recipient_suppressed(recipient: &Mailbox, reason: &str) -> Reply {
+    let text = format!("recipient is suppressed ({reason}): {recipient}");
+    Reply::told(550, (5, 7, 1), text)
+}
+
+/// The account may send to listed recipients only.
+pub fn recipient_not_listed(recipient: &Mailbox) -> Reply {
+    let text = format!("recipient not on the account's list: {recipient}");
+    Reply::told(550, (5, 7, 1), text)
+}
+
 /// With `mismatch = "refuse"`: header recipients and envelope differ.
 pub fn recipients_mismatch(addresses: &[Mailbox]) -> Reply {
     let mut named: Vec<&str> = addresses.iter().map(Mailbox::as_str).take(10).collect();
@@ -219,6 +255,23 @@ pub const DEVICE_QUOTA: Reply = Reply::fixed(
     (4, 3, 1),
     "too much mail of this device is waiting, try again later",
 );
+pub const ACCOUNT_QUOTA: Reply = Reply::fixed(
+    452,
+    (4, 3, 1),
+    "too much mail of this account waits, try again later",
+);
+pub const RULES_UNKNOWN: Reply = Reply::fixed(
+    451,
+    (4, 3, 0),
+    "session: account rules are not known yet, try again",
+);
+pub const RULES_STALE: Reply = Reply::fixed(
+    451,
+    (4, 3, 0),
+    "session: account rules are too old, try again later",
+);
+pub const TOO_MANY_GUESSES: Reply =
+    Reply::fixed(454, (4, 7, 0), "too many wrong passwords, wait a minute");
 pub const SIGN_IN_UNAVAILABLE: Reply =
     Reply::fixed(454, (4, 7, 0), "cannot check the password now, try again");
 
@@ -242,6 +295,30 @@ pub const AUTH_NOT_BASE64: Reply = Reply::fixed(501, (5, 5, 2), "authentication 
 pub const AUTH_NEEDS_TLS: Reply =
     Reply::fixed(538, (5, 7, 11), "encryption required to authenticate");
 pub const SIGN_IN_REFUSED: Reply = Reply::fixed(535, (5, 7, 8), "username or password is wrong");
+pub const USER_BLOCKED_AT_SIGN_IN: Reply =
+    Reply::fixed(535, (5, 7, 8), "SMTP user is blocked by the account");
+pub const USER_BLOCKED: Reply = Reply::fixed(
+    550,
+    (5, 7, 1),
+    "session's SMTP user is blocked by the account",
+);
+pub const USER_UNKNOWN_AT_SIGN_IN: Reply =
+    Reply::fixed(535, (5, 7, 8), "SMTP user is unknown to the account");
+pub const USER_UNKNOWN: Reply = Reply::fixed(
+    550,
+    (5, 7, 1),
+    "session's SMTP user is unknown to the account",
+);
+pub const ADDRESS_NOT_ALLOWED: Reply = Reply::fixed(
+    550,
+    (5, 7, 1),
+    "session from an address that is not allowed",
+);
+pub const TLS_REQUIRED: Reply = Reply::fixed(
+    530,
+    (5, 7, 0),
+    "session must be encrypted, send STARTTLS first",
+);
 pub const SIGN_IN_REQUIRED: Reply = Reply::fixed(530, (5, 7, 0), "authentication required");
 pub const SENDER_SYNTAX: Reply = Reply::fixed(501, (5, 1, 7), "sender address is not valid");
 pub const SENDER_NEEDS_DOMAIN: Reply = Reply::fixed(501, (5, 1, 7), "sender needs a domain");

@@ -1,11 +1,13 @@
 //! Who may submit, and as whom: one immutable copy that a whole transaction sees.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{AddressPattern, Mailbox};
+use super::{AccountRules, AddressPattern, Mailbox, RateLimit};
 
 /// Everything policy decides by.
 #[derive(Clone, Debug, Default)]
@@ -14,14 +16,120 @@ pub struct Rules {
     pub listeners: BTreeMap<Arc<str>, ListenerRule>,
     /// By device name.
     pub devices: BTreeMap<Arc<str>, DeviceRule>,
+    /// What the provider allows, by the account's name.
+    pub accounts: BTreeMap<Arc<str>, Arc<AccountRules>>,
+    /// Whose word counts about addresses.
+    pub ip: IpRule,
+    /// What to do without the provider's rules.
+    pub knowledge: KnowledgeRule,
 }
 
 impl Rules {
     /// The accounts whose keys forward somebody's mail.
-    pub fn accounts(&self) -> impl Iterator<Item = &str> {
+    pub fn forwarding_accounts(&self) -> impl Iterator<Item = &str> {
         let listeners = self.listeners.values().map(|listener| &*listener.account);
         listeners.chain(self.devices.values().map(|device| &*device.account))
     }
+
+    /// What the provider allows an account; nothing is known of one that is not synchronised.
+    pub fn account(&self, name: &str) -> &AccountRules {
+        self.accounts.get(name).map_or(&NOTHING_KNOWN, Arc::as_ref)
+    }
+
+    /// How much the mail of a lane may be, and whose limit that is.
+    pub fn limit_of_lane(&self, account: &str, lane: &str) -> Option<(LimitOwner, RateLimit)> {
+        let known = self.account(account);
+        let user = match self.devices.get(lane) {
+            Some(device) => device.smtp_user.as_deref(),
+            None => lane.strip_prefix(USER_LANE),
+        };
+        if let Some(user) = user {
+            let limit = known.users.value()?.limit_of(user)?;
+            return Some((LimitOwner::User(user.to_lowercase()), limit));
+        }
+        let address: IpAddr = lane.parse().ok()?;
+        let limit = known.ip_auth.value()?.0.get(&address)?.limit?;
+        Some((LimitOwner::Address(address), limit))
+    }
+}
+
+/// Whose mails a limit counts.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum LimitOwner {
+    /// An SMTP user of the provider, in lower case.
+    User(String),
+    /// An address that needs no credential there.
+    Address(IpAddr),
+}
+
+/// What the lane of a client that signed in as an SMTP user begins with; no device is called so.
+pub const USER_LANE: &str = "user:";
+
+static NOTHING_KNOWN: std::sync::LazyLock<AccountRules> =
+    std::sync::LazyLock::new(AccountRules::default);
+
+/// Whose word counts about client addresses.
+#[derive(Clone, Debug, Default)]
+pub struct IpRule {
+    /// Ours, the provider's, one of them or both.
+    pub source: IpSource,
+    /// Addresses that stand for many clients: a container's gateway, a NAT router. Nothing rests on them alone.
+    pub shared: Vec<IpAddr>,
+}
+
+/// `ip.source`
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum IpSource {
+    /// The provider's lists alone.
+    Provider,
+    /// Our networks alone.
+    Local,
+    /// Either of them allows it.
+    #[default]
+    Either,
+    /// Both of them allow it.
+    Both,
+}
+
+/// What to do where the provider's rules are not known, or too old.
+#[derive(Clone, Copy, Debug)]
+pub struct KnowledgeRule {
+    /// Where a section was never fetched.
+    pub unknown: WithoutRules,
+    /// Where it was not confirmed for `stale_after`.
+    pub stale: WhenStale,
+    /// When a section is too old.
+    pub stale_after: Duration,
+}
+
+impl Default for KnowledgeRule {
+    fn default() -> Self {
+        Self {
+            unknown: WithoutRules::Devices,
+            stale: WhenStale::Enforce,
+            stale_after: Duration::from_secs(7 * 86_400),
+        }
+    }
+}
+
+/// `sync.without_rules`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WithoutRules {
+    /// Refuse for now.
+    Refuse,
+    /// Allow what the configuration itself allows.
+    Devices,
+}
+
+/// `sync.when_stale`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WhenStale {
+    /// Go on by them.
+    Enforce,
+    /// Refuse for now.
+    Refuse,
+    /// Allow what the configuration itself allows.
+    Devices,
 }
 
 /// What a listener allows by itself.
@@ -31,6 +139,8 @@ pub struct ListenerRule {
     pub account: Arc<str>,
     /// Networks whose peers may submit without AUTH.
     pub trust: Vec<IpNet>,
+    /// Whether mail is taken over encrypted connections only.
+    pub require_tls: bool,
 }
 
 /// One device.
@@ -40,6 +150,10 @@ pub struct DeviceRule {
     pub account: Arc<str>,
     /// Whether the device has a credential; then its address alone is not enough.
     pub has_credential: bool,
+    /// Its SMTP user at the provider, whose standing and limit are its own.
+    pub smtp_user: Option<Arc<str>>,
+    /// Whether its mail is taken over encrypted connections only.
+    pub require_tls: bool,
     /// Where it may come from; empty means anywhere (only with a credential).
     pub networks: Vec<IpNet>,
     /// As whom it may send; empty means as any sender the account allows.

@@ -1,9 +1,10 @@
 //! Answers of a decision, and who was found to be submitting.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Reply;
+use super::{Reply, USER_LANE};
 
 /// Policy's answer to one question of a session.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,6 +25,8 @@ pub struct Submitter {
     pub account: Arc<str>,
     /// The configured device; `None` for a peer that is only trusted by its network.
     pub device: Option<Arc<str>>,
+    /// The SMTP user at the provider whose standing and limit apply.
+    pub user: Option<Arc<str>>,
     /// What the right to submit rests on.
     pub basis: Basis,
 }
@@ -37,6 +40,20 @@ pub enum Basis {
     Address,
     /// The client's address lies in a trusted network of the listener.
     Trust,
+    /// The provider lets the client's address in without a credential.
+    ProviderAddress,
+}
+
+impl Submitter {
+    /// Who takes turns with others, and whose share of the spool is limited: the device, the SMTP user that
+    /// signed in, or the address of a client that is neither.
+    pub fn lane(&self, address: IpAddr) -> String {
+        match (&self.device, &self.user) {
+            (Some(device), _) => device.to_string(),
+            (None, Some(user)) => format!("{USER_LANE}{user}"),
+            (None, None) => address.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Basis {
@@ -45,6 +62,7 @@ impl fmt::Display for Basis {
             Self::Credential => "credential",
             Self::Address => "address",
             Self::Trust => "trust",
+            Self::ProviderAddress => "provider_address",
         })
     }
 }

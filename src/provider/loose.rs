@@ -78,8 +78,9 @@ impl<T: Loose> Loose for Vec<T> {
     fn from_loose(value: Value) -> Result<Self, Value> {
         match Self::from_loose_part(value) {
             (Some(read), None) => Ok(read),
-            (read, odd) => {
-                let mut whole = read.unwrap_or_default().to_value();
+            (None, odd) => Err(odd.unwrap_or_default()),
+            (Some(read), odd) => {
+                let mut whole = read.to_value();
                 if let (Value::Array(whole), Some(Value::Array(odd))) = (&mut whole, odd) {
                     whole.extend(odd);
                 }
@@ -91,11 +92,6 @@ impl<T: Loose> Loose for Vec<T> {
     /// One where several could be is a list of one; an item may be wrapped like a whole answer. An item that
     /// can't be read costs itself, not its neighbours.
     fn from_loose_part(value: Value) -> (Option<Self>, Option<Value>) {
-        let items = match value {
-            Value::Array(items) => items,
-            Value::Null => Vec::new(),
-            one => vec![one],
-        };
         let unwrapped = |item: Value| match item {
             Value::Object(mut item)
                 if item.len() <= 2 && item.get("data").is_some_and(Value::is_object) =>
@@ -105,6 +101,17 @@ impl<T: Loose> Loose for Vec<T> {
             item => item,
         };
         let (mut read, mut odd) = (Vec::new(), Vec::new());
+        let items = match value {
+            Value::Array(items) => items,
+            Value::Null => Vec::new(),
+            // What is neither a list nor an item is not an empty list either.
+            one => {
+                return match T::from_loose(unwrapped(one)) {
+                    Ok(item) => (Some(vec![item]), None),
+                    Err(one) => (None, Some(one)),
+                };
+            }
+        };
         for item in items {
             match T::from_loose(unwrapped(item)) {
                 Ok(item) => read.push(item),
@@ -272,13 +279,14 @@ impl<T> Default for List<T> {
 impl<'de, T: Loose> serde::Deserialize<'de> for List<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (items, odd) = Vec::from_loose_part(Value::deserialize(deserializer)?);
-        Ok(Self {
-            items: items.unwrap_or_default(),
-            odd: match odd {
-                Some(Value::Array(odd)) => odd,
-                _ => Vec::new(),
-            },
-        })
+        let odd = odd.unwrap_or(Value::Array(Vec::new()));
+        match (items, odd) {
+            (Some(items), Value::Array(odd)) => Ok(Self { items, odd }),
+            (_, value) => {
+                let words = format!("a list expected: {value}");
+                Err(serde::de::Error::custom(words))
+            }
+        }
     }
 }
 
@@ -347,5 +355,11 @@ mod tests {
             serde_json::from_value(json!([{"name": "a"}, "text"])).unwrap_or_default();
         assert_eq!((list.items.len(), list.odd), (1, vec![json!("text")]));
         assert!(reread::<Sample>(json!("text")).is_err());
+        for nonsense in [json!(5), json!("maintenance")] {
+            assert!(reread::<List<Sample>>(nonsense.clone()).is_err());
+            let odd = json!({ "tags": {"a": nonsense} });
+            let read: Sample = serde_json::from_value(odd).unwrap_or_default();
+            assert_eq!(read.tags, None, "no list is not an empty list");
+        }
     }
 }

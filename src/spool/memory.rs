@@ -14,7 +14,7 @@ use super::record::{
     Attempt, Content, DispatchKey, DispatchRecord, EventRecord, Finding, Leased, MessageKey,
     MessageRecord, Order, QueueRow, State, Submission, Transition,
 };
-use super::store::{Counts, Lane, SpoolError, Store};
+use super::store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane};
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -29,6 +29,8 @@ struct Tables {
     messages: BTreeMap<MessageKey, Message>,
     counts: Counts,
     last: i64,
+    rules: BTreeMap<(String, String, u32), Bytes>,
+    refusals: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -174,7 +176,7 @@ impl Store for MemoryStore {
                 && part.due_at.is_some_and(|due| due <= now)
         });
         let lanes: BTreeSet<String> = due
-            .map(|(_, message, _)| message.submission.lane())
+            .map(|(_, message, _)| message.submission.lane.clone())
             .collect();
         Ok(lanes.into_iter().collect())
     }
@@ -192,7 +194,7 @@ impl Store for MemoryStore {
             .filter(|(key, message, part)| {
                 message.submission.account == lane.account
                     && part.state == lane.state
-                    && message.submission.lane() == lane.name
+                    && message.submission.lane == lane.name
                     && part.due_at.is_some_and(|due| due <= now)
                     && !skip(*key)
             })
@@ -206,7 +208,7 @@ impl Store for MemoryStore {
             key,
             account: message.submission.account.clone(),
             device: message.submission.device.clone(),
-            lane: message.submission.lane(),
+            lane: message.submission.lane.clone(),
             received_at: message.submission.received_at,
             attempts: part.attempts,
             failing_since: part.failing_since,
@@ -536,9 +538,12 @@ impl Store for MemoryStore {
     fn lane_changes(&mut self) -> Vec<(String, u64)> {
         let mut lanes: BTreeMap<String, u64> = BTreeMap::new();
         for message in self.tables.messages.values() {
-            let waiting = lanes.entry(message.submission.lane()).or_default();
-            for (part, octets) in message.parts.iter().zip(message.submission.shares()) {
-                *waiting += if part.state.is_settled() { 0 } else { octets };
+            let submission = &message.submission;
+            for lane in [submission.lane.clone(), account_lane(&submission.account)] {
+                let waiting = lanes.entry(lane).or_default();
+                for (part, octets) in message.parts.iter().zip(submission.shares()) {
+                    *waiting += if part.state.is_settled() { 0 } else { octets };
+                }
             }
         }
         lanes.into_iter().collect()
@@ -546,6 +551,47 @@ impl Store for MemoryStore {
 
     fn counts(&self) -> Counts {
         self.tables.counts
+    }
+
+    fn put_rules(
+        &mut self,
+        account: &str,
+        parts: &[RulesPart],
+        replace: bool,
+    ) -> Result<(), SpoolError> {
+        let rules = &mut self.tables.rules;
+        if replace && let Some(first) = parts.first() {
+            rules.retain(|(of, section, _), _| of != account || *section != first.section);
+        }
+        for part in parts {
+            let key = (account.to_owned(), part.section.clone(), part.number);
+            rules.insert(key, part.record.clone());
+        }
+        Ok(())
+    }
+
+    fn rules(&mut self, account: &str) -> Result<Vec<RulesPart>, SpoolError> {
+        let of_account = self
+            .tables
+            .rules
+            .iter()
+            .filter(|((of, ..), _)| of == account);
+        let part = |((_, section, number), record): (&(String, String, u32), &Bytes)| RulesPart {
+            section: section.clone(),
+            number: *number,
+            record: record.clone(),
+        };
+        Ok(of_account.map(part).collect())
+    }
+
+    fn note_refusal(&mut self, record: &str) -> Result<(), SpoolError> {
+        self.tables.refusals.push(record.to_owned());
+        Ok(())
+    }
+
+    fn refusals(&mut self, limit: u32) -> Result<Vec<String>, SpoolError> {
+        let newest = self.tables.refusals.iter().rev();
+        Ok(newest.take(limit as usize).cloned().collect())
     }
 
     fn last_key(&mut self) -> Result<MessageKey, SpoolError> {

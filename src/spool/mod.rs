@@ -46,9 +46,9 @@ pub use draft::Draft;
 pub use memory::MemoryStore;
 pub use record::{
     Attempt, Content, DispatchRecord, EventRecord, Finding, Leased, MessageRecord, Order, Origin,
-    QueueRow, State, Submission, Transition, lane_name,
+    QueueRow, State, Submission, Transition,
 };
 pub use space::{Shortage, Space, SpaceLimits, volatile_storage};
 pub use sqlite::SqliteStore;
-pub use store::{Counts, Lane, SpoolError, Store};
+pub use store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane};
 pub use writer::{LeaseRequest, Spool, SpoolSettings, Stored, Work};

@@ -20,6 +20,8 @@ pub struct Submission {
     pub account: String,
     /// The device that sent it; `None` for a trusted peer without a device.
     pub device: Option<String>,
+    /// Who takes turns with others, and whose share of the spool is limited.
+    pub lane: String,
     /// How it came in.
     pub origin: Origin,
     /// Whom it is from and to.
@@ -35,22 +37,12 @@ pub struct Submission {
 }
 
 impl Submission {
-    pub(super) fn lane(&self) -> String {
-        lane_name(self.device.as_deref(), self.origin.peer)
-    }
-
     /// What each dispatch fills of the spool; together the message's octets.
     pub(super) fn shares(&self) -> impl Iterator<Item = u64> {
         let count = self.dispatches.len().max(1) as u64;
         let (share, rest) = (self.size / count, self.size % count);
         (0..count).map(move |number| share + u64::from(number < rest))
     }
-}
-
-/// Who takes turns with others, and whose share of the spool is limited: the device, or the address of a
-/// client without one.
-pub fn lane_name(device: Option<&str>, peer: IpAddr) -> String {
-    device.map_or_else(|| peer.to_string(), str::to_owned)
 }
 
 /// How a message came in, for the trace.
@@ -68,6 +60,9 @@ pub struct Origin {
     pub tls: Option<String>,
     /// What the right to submit rested on: credential, address or trust.
     pub basis: String,
+    /// The SMTP user at the provider whose standing and limit applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// The session in the log.
     pub session: String,
     /// Leniencies that were needed.

@@ -9,7 +9,7 @@ use super::sqlite::trouble;
 use super::store::SpoolError;
 
 /// Each step leads from its index to the next version; none is ever changed once released.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     // All rows of a message share the upper bits of their key (record::DispatchKey), so that they
     // lie together and need no second index. One partial index serves every question about the
     // queue; settled rows are not in it, so history costs nothing.
@@ -67,6 +67,18 @@ const STEPS: [&str; 3] = [
          WHERE state <= 4;
      DROP INDEX dispatch_queue;
      CREATE INDEX dispatch_queue ON dispatch (account, state, lane, due_at, octets) WHERE state <= 4;",
+    // The provider's rules as they were last known, each section in pieces; and what was refused by which rules.
+    "CREATE TABLE rules (
+         account TEXT NOT NULL,
+         section TEXT NOT NULL,
+         part INTEGER NOT NULL,
+         record BLOB NOT NULL,
+         PRIMARY KEY (account, section, part)
+     ) STRICT;
+     CREATE TABLE refusal (
+         key INTEGER PRIMARY KEY AUTOINCREMENT,
+         record TEXT NOT NULL
+     ) STRICT;",
 ];
 
 /// Marks a file as ours: "s2gw" in ASCII.

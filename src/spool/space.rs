@@ -1,9 +1,10 @@
 //! Whether there is room for another message: asked at MAIL, before any content is sent.
 //!
-//! Three limits: what the spool itself may take, how much of that one device may fill, and what must stay
-//! free on the disk for everybody else. A device that is turned away at MAIL keeps its message; one that is turned away in the middle
-//! of it often does not.
+//! Four limits: what the spool itself may take, how much of that one account and one device may fill, and what must
+//! stay free on the disk for everybody else. A device that is turned away at MAIL keeps its message; one that is
+//! turned away in the middle of it often does not.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ use super::writer::Spool;
 pub struct SpaceLimits {
     /// Of the spool's own data.
     pub spool_octets_max: u64,
+    /// Of one account's mail that waits, by its name.
+    pub account_octets_max: BTreeMap<String, u64>,
     /// Of one device's mail that waits.
     pub lane_octets_max: u64,
     /// Of the disk it lies on.
@@ -32,6 +35,18 @@ pub enum Shortage {
     #[error("the spool holds {used} octets, spool.max_size is {limit}")]
     Spool {
         /// Octets in use.
+        used: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Too much mail of this account is waiting.
+    #[error(
+        "{used} octets of account {account} wait, accounts.{account}.max_spool_size is {limit}"
+    )]
+    Account {
+        /// Its name.
+        account: String,
+        /// Octets that wait.
         used: u64,
         /// The limit.
         limit: u64,
@@ -74,14 +89,25 @@ impl Space {
         }
     }
 
-    /// Whether another message of this lane may come.
+    /// Whether another message of this account and lane may come.
     ///
     /// # Errors
     /// Which limit is reached.
-    pub fn check(&self, lane: &str) -> Result<(), Shortage> {
+    pub fn check(&self, account: &str, lane: &str) -> Result<(), Shortage> {
         let (used, limit) = (self.spool.used_octets(), self.limits.spool_octets_max);
         if used >= limit {
             return Err(Shortage::Spool { used, limit });
+        }
+        if let Some(limit) = self.limits.account_octets_max.get(account).copied() {
+            let used = self.spool.account_octets(account);
+            if used >= limit {
+                let account = account.to_owned();
+                return Err(Shortage::Account {
+                    account,
+                    used,
+                    limit,
+                });
+            }
         }
         let (used, limit) = (self.spool.lane_octets(lane), self.limits.lane_octets_max);
         if used >= limit {

@@ -117,13 +117,37 @@ pub trait Store: Send {
     fn oldest_unsettled(&mut self) -> Result<Option<Timestamp>, SpoolError>;
     /// Octets in use; what is free for reuse does not count.
     fn used_octets(&mut self) -> Result<u64, SpoolError>;
-    /// Octets of unsettled dispatches by lane, for the lanes where they changed since the last call; for
-    /// all lanes at first.
+    /// Octets of unsettled dispatches by lane and by account ([`account_lane`]), where they changed since the
+    /// last call; all of them at first.
     fn lane_changes(&mut self) -> Vec<(String, u64)>;
     /// How many dispatches stand where.
     fn counts(&self) -> Counts;
+    /// Stores parts of one section of an account's rules; with `replace` all its other parts go.
+    fn put_rules(
+        &mut self,
+        account: &str,
+        parts: &[RulesPart],
+        replace: bool,
+    ) -> Result<(), SpoolError>;
+    /// All stored parts of an account's rules, by section and number.
+    fn rules(&mut self, account: &str) -> Result<Vec<RulesPart>, SpoolError>;
+    /// Keeps the record of a refusal, and forgets the oldest of too many.
+    fn note_refusal(&mut self, record: &str) -> Result<(), SpoolError>;
+    /// The newest refusals first.
+    fn refusals(&mut self, limit: u32) -> Result<Vec<String>, SpoolError>;
     /// The highest message number ever used.
     fn last_key(&mut self) -> Result<MessageKey, SpoolError>;
+}
+
+/// A piece of one section of an account's rules, as whoever keeps them fresh writes it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RulesPart {
+    /// The section.
+    pub section: String,
+    /// Its number in the section.
+    pub number: u32,
+    /// What it says; only its writer reads it.
+    pub record: Bytes,
 }
 
 /// The dispatches of an account in one state that one device owes.
@@ -135,6 +159,11 @@ pub struct Lane<'a> {
     pub state: State,
     /// The device, or the address of a client without one.
     pub name: &'a str,
+}
+
+/// The name under which the octets of a whole account are counted beside those of lanes. No lane is called so.
+pub fn account_lane(account: &str) -> String {
+    format!("account:{account}")
 }
 
 /// Number of dispatches by state.

@@ -24,11 +24,11 @@ impl Turns {
         (account, state): (&str, State),
         now: Timestamp,
         limit: usize,
-        except: Option<&str>,
+        except: &[String],
         skip: &dyn Fn(DispatchKey) -> bool,
     ) -> Result<(Vec<Leased>, Vec<DispatchKey>), SpoolError> {
         let mut lanes = store.due_lanes(account, state, now)?;
-        lanes.retain(|lane| Some(lane.as_str()) != except);
+        lanes.retain(|lane| !except.contains(lane));
         let turn = (account.to_owned(), state);
         if let Some(last) = self.0.get(&turn) {
             let behind = lanes.partition_point(|lane| lane <= last);

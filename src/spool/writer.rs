@@ -22,7 +22,7 @@ use super::record::{
     Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow, State,
     Submission, Transition,
 };
-use super::store::{Counts, SpoolError, Store};
+use super::store::{Counts, RulesPart, SpoolError, Store, account_lane};
 use super::turns::Turns;
 
 /// How the spool behaves.
@@ -60,8 +60,8 @@ pub struct LeaseRequest {
     pub work: Work,
     /// At most so many.
     pub limit: usize,
-    /// But nothing of this lane.
-    pub except: Option<String>,
+    /// But nothing of these lanes.
+    pub except: Vec<String>,
 }
 
 /// The two kinds of work there are for a forwarder.
@@ -313,6 +313,44 @@ impl Spool {
         self.write(Write::Probe).await
     }
 
+    /// Stores parts of one section of an account's rules; with `replace` all its other parts go.
+    ///
+    /// # Errors
+    /// When they are not durable.
+    pub async fn put_rules(
+        &self,
+        account: &str,
+        parts: Vec<RulesPart>,
+        replace: bool,
+    ) -> Result<(), SpoolError> {
+        let account = account.to_owned();
+        self.write(Write::Rules(account, parts, replace)).await
+    }
+
+    /// All stored parts of an account's rules, by section and number.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub async fn rules(&self, account: &str) -> Result<Vec<RulesPart>, SpoolError> {
+        let account = account.to_owned();
+        self.ask(|reply| Request::Rules(account, reply)).await
+    }
+
+    /// Keeps the record of a refusal, as far as there is time for it: nobody waits for that.
+    pub fn note_refusal(&self, record: String) {
+        if self.requests.try_send(Request::Refusal(record)).is_err() {
+            tracing::debug!("the spool is busy or stopped, a refusal is only in the log");
+        }
+    }
+
+    /// The newest refusals first.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub async fn refusals(&self, limit: u32) -> Result<Vec<String>, SpoolError> {
+        self.ask(|reply| Request::Refusals(limit, reply)).await
+    }
+
     /// How many dispatches stand where.
     pub fn counts(&self) -> Counts {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
@@ -327,6 +365,11 @@ impl Spool {
     pub fn lane_octets(&self, lane: &str) -> u64 {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.get(lane).copied().unwrap_or(0)
+    }
+
+    /// Octets that wait of a whole account.
+    pub fn account_octets(&self, account: &str) -> u64 {
+        self.lane_octets(&account_lane(account))
     }
 
     /// Changes whenever there may be something new to lease.
@@ -426,6 +469,9 @@ pub(super) enum Request {
     Accounts(Answer<Vec<(String, u64)>>),
     Order(SpoolId, Order, Answer<u32>),
     Stored(SpoolId, Answer<Option<(Bytes, MessageKey, u32)>>),
+    Rules(String, Answer<Vec<RulesPart>>),
+    Refusal(String),
+    Refusals(u32, Answer<Vec<String>>),
     Close(Answer<()>),
 }
 
@@ -438,6 +484,8 @@ pub(super) enum Write {
     Settle(Attempt, Transition),
     Resolve(DispatchKey, Finding),
     Hold(DispatchKey, Diagnostic),
+    Rules(String, Vec<RulesPart>, bool),
+    Refusal(String),
     Probe,
 }
 
@@ -481,6 +529,7 @@ impl Writer {
                 match request {
                     Request::Write(write, answer) => writes.push((write, Some(answer))),
                     Request::Discard(key) => writes.push((Write::Discard(key), None)),
+                    Request::Refusal(record) => writes.push((Write::Refusal(record), None)),
                     other => others.push(other),
                 }
             }
@@ -592,6 +641,8 @@ impl Writer {
             Write::Settle(attempt, transition) => self.store.settle(attempt, transition, now),
             Write::Resolve(key, finding) => self.store.resolve(*key, finding, now),
             Write::Hold(key, why) => self.store.hold(*key, why, now),
+            Write::Rules(account, parts, replace) => self.store.put_rules(account, parts, *replace),
+            Write::Refusal(record) => self.store.note_refusal(record),
             Write::Probe => {
                 // Real writes to real tables, undone in the same transaction.
                 self.store.append_draft(PROBE_KEY, 0, b"probe")?;
@@ -602,7 +653,9 @@ impl Writer {
 
     fn serve(&mut self, request: Request) {
         match request {
-            Request::Write(..) | Request::Discard(_) | Request::Close(_) => {}
+            Request::Write(..) | Request::Discard(_) | Request::Refusal(_) | Request::Close(_) => {}
+            Request::Rules(account, answer) => drop(answer.send(self.store.rules(&account))),
+            Request::Refusals(limit, answer) => drop(answer.send(self.store.refusals(limit))),
             Request::Order(id, order, answer) => {
                 let now = self.clock.wall();
                 let done = self.transaction(|writer| writer.store.order(id, order, now));
@@ -656,7 +709,7 @@ impl Writer {
             (&request.account, state),
             now,
             request.limit,
-            request.except.as_deref(),
+            &request.except,
             &|key| leases.contains_key(&key),
         )?;
         for key in damaged {

@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 7] = [
 ];
 
 /// Rooms and files that decide without touching the world.
-const PURE: [&str; 9] = [
+const PURE: [&str; 12] = [
     "mail",
     "session",
     "policy",
@@ -24,7 +24,10 @@ const PURE: [&str; 9] = [
     "forward/schedule",
     "forward/breaker",
     "forward/window",
-    "forward/breaker",
+    "forward/pace",
+    "sync/reading",
+    "sync/shrink",
+    "sync/snapshot",
 ];
 
 /// Names that have no business in a pure room.

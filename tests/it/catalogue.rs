@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use smtp2go_gateway::config::Secret;
 use smtp2go_gateway::http::{ClientSettings, client};
-use smtp2go_gateway::provider::groups::users::ViewSmtpUsers;
+use smtp2go_gateway::provider::groups::stats::StatsCycle;
 use smtp2go_gateway::provider::{
     Account, ApiError, Deadlines, Disposition, Effect, Operation, Provider, operations,
 };
@@ -158,7 +158,7 @@ async fn every_published_error_is_understood() {
             let acts: &'static [Act] = Box::leak(Box::new([Act::Answer(status_line(name), body)]));
             let api = Api::start(acts).await;
             let error = provider(&api.url())
-                .call(&ViewSmtpUsers::default())
+                .call(&StatsCycle::default())
                 .await
                 .unwrap_err();
             let ApiError::Refused(refusal) = &error else {

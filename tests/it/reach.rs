@@ -202,7 +202,8 @@ async fn a_mail_whose_answer_was_lost_is_looked_up_and_not_sent_again() {
     let site = Site::start("").await;
     let between = losing_the_first_answer_of(site.simulator.address()).await;
     let data = tempfile::tempdir().unwrap();
-    let config = config(data.path(), &format!("http://{between}/v3"), "");
+    let no_sync = "[sync]\nenabled = false";
+    let config = config(data.path(), &format!("http://{between}/v3"), no_sync);
     let gateway = Gateway::start(&config).await.unwrap();
     let id = submit(&gateway).await;
     let record = eventually("the doubt to be settled", async || {

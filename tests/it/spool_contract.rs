@@ -9,8 +9,8 @@ use smtp2go_gateway::mail::{
     Diagnostic, Dispatch, Envelope, Mailbox, Recipients, ReversePath, SpoolId,
 };
 use smtp2go_gateway::spool::{
-    Content, Finding, LeaseRequest, Leased, MemoryStore, Order, Origin, Spool, SpoolError,
-    SpoolSettings, SqliteStore, State, Store, Submission, Transition, Work,
+    Content, Finding, LeaseRequest, Leased, MemoryStore, Order, Origin, RulesPart, Spool,
+    SpoolError, SpoolSettings, SqliteStore, State, Store, Submission, Transition, Work,
 };
 
 const SETTINGS: SpoolSettings = SpoolSettings {
@@ -64,6 +64,8 @@ contract! {
     accounts_do_not_see_each_other
     devices_take_turns_whatever_one_of_them_piles_up
     octets_that_wait_are_counted_by_device
+    rules_are_kept_by_account_section_and_part
+    refusals_are_kept_newest_first
     settled_messages_are_listed_on_request_and_forgotten_later
     many_commits_at_once_all_stand
 }
@@ -80,6 +82,7 @@ pub(crate) fn submission(account: &str, recipients: &[&str]) -> Submission {
         received_at: now,
         account: account.to_owned(),
         device: Some("printer".to_owned()),
+        lane: "printer".to_owned(),
         origin: Origin {
             listener: "lan".to_owned(),
             peer: "192.0.2.7".parse().unwrap(),
@@ -87,6 +90,7 @@ pub(crate) fn submission(account: &str, recipients: &[&str]) -> Submission {
             protocol: "ESMTP".to_owned(),
             tls: None,
             basis: "trust".to_owned(),
+            user: None,
             session: "00000001".to_owned(),
             accepted_with: Vec::new(),
         },
@@ -136,7 +140,7 @@ async fn lease_work(spool: &Spool, account: &str, work: Work, limit: usize) -> V
             account,
             work,
             limit,
-            except: None,
+            except: Vec::new(),
         })
         .await
         .unwrap()
@@ -258,7 +262,7 @@ async fn an_attempt_goes_through_the_states_of_the_table(spool: Spool) {
         account: "default".to_owned(),
         work: Work::Mail,
         limit: 1,
-        except: None,
+        except: Vec::new(),
     };
     assert_eq!(spool.lease(request).await.unwrap().1, Some(until));
 
@@ -424,9 +428,67 @@ async fn dispatches_are_settled_one_by_one(spool: Spool) {
     assert_eq!(spool.oldest_unsettled().await.unwrap(), None);
 }
 
+async fn rules_are_kept_by_account_section_and_part(spool: Spool) {
+    let part = |section: &str, number: u32, record: &'static [u8]| RulesPart {
+        section: section.to_owned(),
+        number,
+        record: Bytes::from_static(record),
+    };
+    let users = vec![
+        part("users", 0, b"head"),
+        part("users", 1, b"one"),
+        part("users", 2, b"two"),
+    ];
+    spool.put_rules("a", users, true).await.unwrap();
+    let domains = vec![part("domains", 0, b"other")];
+    spool.put_rules("a", domains, true).await.unwrap();
+    let of_b = vec![part("users", 0, b"of b")];
+    spool.put_rules("b", of_b, true).await.unwrap();
+    let changed = vec![part("users", 0, b"head 2"), part("users", 3, b"three")];
+    spool.put_rules("a", changed, false).await.unwrap();
+    let records = async |account: &str| -> Vec<(String, u32, Bytes)> {
+        let parts = spool.rules(account).await.unwrap().into_iter();
+        parts
+            .map(|part| (part.section, part.number, part.record))
+            .collect()
+    };
+    let expected = [
+        ("domains", 0, "other"),
+        ("users", 0, "head 2"),
+        ("users", 1, "one"),
+        ("users", 2, "two"),
+        ("users", 3, "three"),
+    ];
+    let expected =
+        expected.map(|(section, number, record)| (section.to_owned(), number, Bytes::from(record)));
+    assert_eq!(records("a").await, expected);
+    spool
+        .put_rules("a", vec![part("users", 0, b"new")], true)
+        .await
+        .unwrap();
+    assert_eq!(
+        records("a").await.len(),
+        2,
+        "the other parts of the section are gone"
+    );
+    assert_eq!(records("b").await.len(), 1);
+    assert!(records("c").await.is_empty());
+}
+
+async fn refusals_are_kept_newest_first(spool: Spool) {
+    for number in 0..5 {
+        spool.note_refusal(format!("refusal {number}"));
+    }
+    // Nobody waits for them; what is asked behind them finds them.
+    spool.probe().await.unwrap();
+    let newest = spool.refusals(2).await.unwrap();
+    assert_eq!(newest, ["refusal 4", "refusal 3"]);
+}
+
 async fn devices_take_turns_whatever_one_of_them_piles_up(spool: Spool) {
     let from = |device: &str| Submission {
         device: Some(device.to_owned()),
+        lane: device.to_owned(),
         ..submission("default", &["b@site.test"])
     };
     for _ in 0..20 {
@@ -435,6 +497,7 @@ async fn devices_take_turns_whatever_one_of_them_piles_up(spool: Spool) {
     store(&spool, from("ups"), b"x").await;
     let nobody = Submission {
         device: None,
+        lane: "192.0.2.7".to_owned(),
         ..from("")
     };
     store(&spool, nobody, b"x").await;
@@ -646,6 +709,7 @@ async fn a_spool_of_an_older_version_is_brought_up_to_date_with_what_waits_in_it
     let id = store(&before, submission("default", &["b@site.test"]), b"x").await;
     let nobody = Submission {
         device: None,
+        lane: "192.0.2.7".to_owned(),
         ..submission("default", &["b@site.test"])
     };
     store(&before, nobody, b"x").await;
@@ -656,6 +720,8 @@ async fn a_spool_of_an_older_version_is_brought_up_to_date_with_what_waits_in_it
         ALTER TABLE dispatch DROP COLUMN lane;
         ALTER TABLE dispatch DROP COLUMN octets;
         CREATE INDEX dispatch_queue ON dispatch (account, state, due_at) WHERE state <= 4;
+        DROP TABLE rules;
+        DROP TABLE refusal;
         PRAGMA user_version = 2;";
     database.execute_batch(back_to_version_2).unwrap();
     database.close().unwrap();
@@ -717,7 +783,7 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
         (&b"not a database at all, but a text"[..], "Foreign"),
         (&b"short"[..], "Foreign"),
         (&foreign, "Foreign"),
-        (&newer, "Newer { found: 99, known: 3 }"),
+        (&newer, "Newer { found: 99, known: 4 }"),
         (&damaged, "Damaged"),
         (&truncated, "Damaged"),
     ] {

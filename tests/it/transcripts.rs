@@ -343,9 +343,7 @@ impl<'a> Run<'a> {
                 let known = scene.credentials.get(&sign_in.username);
                 let good = known.is_some_and(|known| known.as_bytes() == sign_in.password);
                 Answer::SignIn(if good {
-                    Ok(Some(Identity {
-                        device: sign_in.username.as_str().into(),
-                    }))
+                    Ok(Some(Identity::Device(sign_in.username.as_str().into())))
                 } else {
                     Err(reply::SIGN_IN_REFUSED)
                 })
@@ -400,7 +398,7 @@ impl<'a> Run<'a> {
             "signed-in" => {
                 let identity = self.session.facts().identity.as_ref();
                 assert_eq!(
-                    identity.map(|identity| &*identity.device),
+                    identity.map(|identity| &**identity.name()),
                     Some(value),
                     "{place}"
                 );

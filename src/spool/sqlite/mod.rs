@@ -22,7 +22,7 @@ use super::record::{
     Attempt, Content, DispatchKey, EventRecord, Finding, Leased, MessageKey, MessageRecord, Order,
     QueueRow, State, Submission, Transition,
 };
-use super::store::{Counts, Lane, SpoolError, Store};
+use super::store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane};
 
 /// See the module's documentation.
 pub struct SqliteStore {
@@ -45,7 +45,13 @@ struct Lanes {
 }
 
 impl Lanes {
-    fn add(&mut self, lane: &str, octets: i64) {
+    /// Counts for the lane and for its account.
+    fn add(&mut self, account: &str, lane: &str, octets: i64) {
+        self.count(lane, octets);
+        self.count(&account_lane(account), octets);
+    }
+
+    fn count(&mut self, lane: &str, octets: i64) {
         match self.pending.get_mut(lane) {
             Some(pending) => *pending += octets,
             None => drop(self.pending.insert(lane.to_owned(), octets)),
@@ -154,14 +160,14 @@ impl SqliteStore {
 
     /// A dispatch is settled: it fills nothing any more.
     fn leave_lane(&mut self, key: DispatchKey) -> Result<(), SpoolError> {
-        let (lane, octets): (String, i64) = self
+        let (account, lane, octets): (String, String, i64) = self
             .connection
-            .prepare_cached("SELECT lane, octets FROM dispatch WHERE key = ?1")
+            .prepare_cached("SELECT account, lane, octets FROM dispatch WHERE key = ?1")
             .and_then(|mut statement| {
-                statement.query_row([key.0], |row| Ok((row.get(0)?, row.get(1)?)))
+                statement.query_row([key.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             })
             .map_err(trouble)?;
-        self.lanes.add(&lane, -octets);
+        self.lanes.add(&account, &lane, -octets);
         Ok(())
     }
 
@@ -330,7 +336,7 @@ impl Store for SqliteStore {
             chunks += 1;
         }
         let count = submission.dispatches.len() as u64;
-        let lane = submission.lane();
+        let lane = submission.lane.as_str();
         self.execute(
             "INSERT INTO message (key, id, received_at, account, device, origin, envelope, size,
                  prefix_octets, body_octets, chunks, dispatches, unsettled)
@@ -350,7 +356,8 @@ impl Store for SqliteStore {
                 count as i64,
             ],
         )?;
-        self.lanes.add(&lane, submission.size as i64);
+        self.lanes
+            .add(&submission.account, lane, submission.size as i64);
         let shares = submission.shares();
         for ((number, dispatch), octets) in (0..).zip(&submission.dispatches).zip(shares) {
             self.execute(
@@ -771,6 +778,68 @@ impl Store for SqliteStore {
         self.counts
     }
 
+    fn put_rules(
+        &mut self,
+        account: &str,
+        parts: &[RulesPart],
+        replace: bool,
+    ) -> Result<(), SpoolError> {
+        if replace && let Some(first) = parts.first() {
+            self.execute(
+                "DELETE FROM rules WHERE account = ?1 AND section = ?2",
+                params![account, first.section],
+            )?;
+        }
+        for part in parts {
+            self.execute(
+                "INSERT OR REPLACE INTO rules (account, section, part, record)
+                 VALUES (?1, ?2, ?3, ?4)",
+                params![account, part.section, part.number, part.record.as_ref()],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn rules(&mut self, account: &str) -> Result<Vec<RulesPart>, SpoolError> {
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT section, part, record FROM rules WHERE account = ?1 ORDER BY section, part",
+            )
+            .map_err(trouble)?;
+        let rows = statement
+            .query_map([account], |row| {
+                Ok(RulesPart {
+                    section: row.get(0)?,
+                    number: row.get(1)?,
+                    record: row.get::<_, Vec<u8>>(2)?.into(),
+                })
+            })
+            .map_err(trouble)?;
+        rows.collect::<Result<_, _>>().map_err(trouble)
+    }
+
+    fn note_refusal(&mut self, record: &str) -> Result<(), SpoolError> {
+        self.execute("INSERT INTO refusal (record) VALUES (?1)", params![record])?;
+        let last = self.connection.last_insert_rowid();
+        self.execute(
+            "DELETE FROM refusal WHERE key <= ?1",
+            params![last - REFUSALS_MAX],
+        )?;
+        Ok(())
+    }
+
+    fn refusals(&mut self, limit: u32) -> Result<Vec<String>, SpoolError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT record FROM refusal ORDER BY key DESC LIMIT ?1")
+            .map_err(trouble)?;
+        let rows = statement
+            .query_map([limit], |row| row.get(0))
+            .map_err(trouble)?;
+        rows.collect::<Result<_, _>>().map_err(trouble)
+    }
+
     fn last_key(&mut self) -> Result<MessageKey, SpoolError> {
         self.connection
             .query_row(
@@ -826,6 +895,9 @@ impl Due {
 }
 
 /// What the caller can do about an SQLite error.
+/// Refusals kept; the oldest go first.
+const REFUSALS_MAX: i64 = 10_000;
+
 pub(super) fn trouble(error: rusqlite::Error) -> SpoolError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SpoolError::InUse,

@@ -2,7 +2,6 @@
 //!
 //! Nothing is written to a file before it is known to be ours.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -98,17 +97,21 @@ impl SqliteStore {
     fn read_lanes(&self) -> Result<Lanes, SpoolError> {
         let mut statement = self
             .connection
-            .prepare("SELECT lane, sum(octets) FROM dispatch WHERE state <= 4 GROUP BY lane")
+            .prepare(
+                "SELECT account, lane, sum(octets) FROM dispatch WHERE state <= 4
+                 GROUP BY account, lane",
+            )
             .map_err(trouble)?;
         let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .map_err(trouble)?;
-        let octets: HashMap<String, i64> = rows.collect::<Result<_, _>>().map_err(trouble)?;
-        Ok(Lanes {
-            changed: octets.keys().cloned().collect(),
-            octets,
-            ..Lanes::default()
-        })
+        let mut lanes = Lanes::default();
+        for row in rows {
+            let (account, lane, octets): (String, String, i64) = row.map_err(trouble)?;
+            lanes.add(&account, &lane, octets);
+        }
+        lanes.settle();
+        Ok(lanes)
     }
 
     fn sweep_drafts(&mut self) -> Result<(), SpoolError> {

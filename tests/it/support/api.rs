@@ -25,6 +25,9 @@ pub(crate) const ACCEPTED: Act = Act::Answer(
     r#"{"request_id":"r1","data":{"succeeded":1,"failed":0,"failures":[],"email_id":"e1"}}"#,
 );
 
+const NOT_PERMITTED: &str =
+    r#"{"request_id":"r3","data":{"error_code":"E_ApiResponseCodes.ENDPOINT_PERMISSION_DENIED"}}"#;
+
 /// To a probe.
 pub(crate) const KEY_WORKS: Act = Act::Answer("200 OK", r#"{"request_id":"r2","data":["*"]}"#);
 
@@ -72,6 +75,13 @@ async fn perform(mut stream: TcpStream, acts: &'static [Act], count: Arc<AtomicU
     // Look-ups are no part of the script: nothing is known to this provider.
     let act = if head.starts_with("post /v3/activity/search") {
         Act::Answer("200 OK", r#"{"data":{"events":[],"total_events":0}}"#)
+    } else if head
+        .split(' ')
+        .nth(1)
+        .is_some_and(|path| path.ends_with("/view"))
+    {
+        // Neither are looks at the account's rules: this key may only send.
+        Act::Answer("400 Bad Request", NOT_PERMITTED)
     } else {
         let number = count.fetch_add(1, Ordering::SeqCst);
         acts[number.min(acts.len() - 1)]

@@ -1,0 +1,51 @@
+//! What stands around the process: a container and its gateway.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+/// Addresses that stand for many clients: inside a container, that of its default gateway, which Docker and others
+/// put in the place of every client from outside.
+pub fn shared_addresses() -> Vec<IpAddr> {
+    if !in_container() {
+        return Vec::new();
+    }
+    let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+    default_gateways(&routes)
+}
+
+/// Whether this looks like a container.
+pub fn in_container() -> bool {
+    ["/.dockerenv", "/run/.containerenv"]
+        .iter()
+        .any(|mark| Path::new(mark).exists())
+        || Path::new("/var/run/secrets/kubernetes.io").exists()
+}
+
+/// Gateways of default routes, from `/proc/net/route`.
+fn default_gateways(routes: &str) -> Vec<IpAddr> {
+    let gateway = |line: &str| {
+        let mut columns = line.split_whitespace().skip(1);
+        let (destination, gateway) = (columns.next()?, columns.next()?);
+        let gateway = u32::from_str_radix(gateway, 16).ok()?;
+        // In the order of this machine's octets, as the kernel writes it.
+        let address = Ipv4Addr::from(gateway.to_ne_bytes());
+        (destination == "00000000" && !address.is_unspecified()).then_some(IpAddr::V4(address))
+    };
+    routes.lines().skip(1).filter_map(gateway).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_of_a_container_is_found() {
+        let routes = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+                      eth0\t00000000\t010011AC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+                      eth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
+        if cfg!(target_endian = "little") {
+            assert_eq!(default_gateways(routes), [IpAddr::from([172, 17, 0, 1])]);
+        }
+        assert!(default_gateways("").is_empty());
+    }
+}

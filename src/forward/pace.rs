@@ -1,0 +1,127 @@
+//! How much each SMTP user may send: pure.
+//!
+//! A limit of the provider's (so many mails in a period) counts mails, whoever of a user's devices they come from.
+//! Counted is in sixtieths of the period, the running one included, so that no window of the period's length ever
+//! sees more mails than the limit; what is over it waits in the spool.
+//!
+//! NOTES section 9
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::mail::{LimitOwner, RateLimit};
+
+/// See the module's documentation. What was sent before a restart is forgotten.
+#[derive(Debug, Default)]
+pub struct Pace {
+    owners: HashMap<LimitOwner, Window>,
+    begun: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Window {
+    limit: RateLimit,
+    /// The number of a sixtieth, and mails in it.
+    sent: VecDeque<(u64, u32)>,
+}
+
+impl Pace {
+    /// When the next mail may go; `None`: now, and it is counted.
+    pub fn take(&mut self, owner: LimitOwner, limit: RateLimit, now: Instant) -> Option<Instant> {
+        let begun = *self.begun.get_or_insert(now);
+        let slot_time = slot_time(limit);
+        let elapsed = now.saturating_duration_since(begun);
+        let slot = u64::try_from(elapsed.as_nanos() / slot_time.as_nanos()).unwrap_or(u64::MAX);
+        let window = self.owners.entry(owner).or_insert(Window {
+            limit,
+            sent: VecDeque::new(),
+        });
+        if window.limit != limit {
+            // Slots of another length mean nothing here: what was sent counts as sent just now.
+            let sent = window.sent.iter().map(|(_, mails)| mails).sum();
+            *window = Window {
+                limit,
+                sent: [(slot, sent)].into(),
+            };
+        }
+        while window.sent.front().is_some_and(|(of, _)| of + SLOTS < slot) {
+            window.sent.pop_front();
+        }
+        let sent: u32 = window.sent.iter().map(|(_, mails)| *mails).sum();
+        if sent >= limit.mails {
+            let oldest = window.sent.front().map_or(slot, |(of, _)| *of);
+            let frees = u32::try_from(oldest + SLOTS + 1).unwrap_or(u32::MAX);
+            return Some(begun + slot_time.saturating_mul(frees));
+        }
+        match window.sent.back_mut() {
+            Some((of, mails)) if *of == slot => *mails += 1,
+            _ => window.sent.push_back((slot, 1)),
+        }
+        None
+    }
+}
+
+fn slot_time(limit: RateLimit) -> Duration {
+    (limit.period / 60).max(Duration::from_millis(1))
+}
+
+/// Complete ones that count beside the running one.
+const SLOTS: u64 = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    fn owner(name: &str) -> LimitOwner {
+        LimitOwner::User(name.to_owned())
+    }
+
+    #[test]
+    fn no_window_of_the_period_sees_more_than_the_limit_and_nobody_starves() {
+        let limit = RateLimit {
+            mails: 7,
+            period: Duration::from_secs(60),
+        };
+        let start = Clock.now();
+        let mut pace = Pace::default();
+        let mut sent = Vec::new();
+        let mut now = start;
+        while now < start + Duration::from_secs(600) {
+            match pace.take(owner("a"), limit, now) {
+                None => sent.push(now),
+                Some(until) => {
+                    assert!(until > now);
+                    now = until;
+                }
+            }
+        }
+        for (index, first) in sent.iter().enumerate() {
+            let within = sent[index..]
+                .iter()
+                .take_while(|at| **at - *first < limit.period);
+            assert!(within.count() <= 7);
+        }
+        assert!(sent.len() >= 7 * 9, "{} in ten minutes", sent.len());
+    }
+
+    #[test]
+    fn each_user_has_its_own_and_a_changed_limit_counts_what_was_sent() {
+        let limit = |mails, seconds| RateLimit {
+            mails,
+            period: Duration::from_secs(seconds),
+        };
+        let now = Clock.now();
+        let mut pace = Pace::default();
+        assert_eq!(pace.take(owner("a"), limit(1, 60), now), None);
+        assert!(pace.take(owner("a"), limit(1, 60), now).is_some());
+        assert_eq!(pace.take(owner("b"), limit(1, 60), now), None);
+        assert_eq!(pace.take(owner("a"), limit(2, 3600), now), None);
+        let until = pace.take(owner("a"), limit(2, 3600), now);
+        let wait = until.map(|until| until - now);
+        assert!(
+            wait.is_some_and(|wait| wait >= Duration::from_secs(3600)),
+            "{wait:?}"
+        );
+    }
+}

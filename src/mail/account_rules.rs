@@ -1,0 +1,543 @@
+//! What the provider allows an account: one immutable copy of each section, and how old it is.
+//!
+//! Fetched, kept and published by `sync`, decided upon by `policy` and `auth`. Everything that is compared is
+//! stored folded once (domains in ASCII, all in lower case), so that each question is one look into a table
+//! whatever the number of entries.
+//!
+//! NOTES sections 9 and 10
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+
+use super::{AddressPattern, Mailbox};
+
+/// All sections of one account.
+#[derive(Clone, Debug, Default)]
+pub struct AccountRules {
+    /// SMTP users: who may sign in, how much they may send.
+    pub users: Section<Users>,
+    /// The list of allowed senders, and its mode.
+    pub allowed_senders: Section<SenderList>,
+    /// The list of allowed recipients, where it is switched on.
+    pub allowed_recipients: Section<RecipientList>,
+    /// Addresses that may use SMTP.
+    pub ip_smtp: Section<IpList>,
+    /// Addresses that may use the API.
+    pub ip_api: Section<IpList>,
+    /// Addresses that need no credential.
+    pub ip_auth: Section<IpAuth>,
+    /// Sender domains.
+    pub domains: Section<Domains>,
+    /// Single sender addresses.
+    pub single_senders: Section<SingleSenders>,
+    /// Addresses and domains that get no mail.
+    pub suppressions: Section<Suppressions>,
+}
+
+/// The name of a section, in settings, logs, metrics and commands.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SectionName {
+    /// [`AccountRules::users`]
+    Users,
+    /// [`AccountRules::allowed_senders`]
+    AllowedSenders,
+    /// [`AccountRules::allowed_recipients`]
+    AllowedRecipients,
+    /// [`AccountRules::ip_smtp`]
+    IpAllowListSmtp,
+    /// [`AccountRules::ip_api`]
+    IpAllowListApi,
+    /// [`AccountRules::ip_auth`]
+    IpAuth,
+    /// [`AccountRules::domains`]
+    Domains,
+    /// [`AccountRules::single_senders`]
+    SingleSenders,
+    /// [`AccountRules::suppressions`]
+    Suppressions,
+}
+
+impl SectionName {
+    /// In the order in which they are fetched at first: what decides about most mail comes first.
+    pub const ALL: [Self; 9] = [
+        Self::Domains,
+        Self::SingleSenders,
+        Self::AllowedSenders,
+        Self::AllowedRecipients,
+        Self::Users,
+        Self::IpAllowListSmtp,
+        Self::IpAuth,
+        Self::Suppressions,
+        Self::IpAllowListApi,
+    ];
+
+    /// Such as `allowed-senders`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Users => "users",
+            Self::AllowedSenders => "allowed-senders",
+            Self::AllowedRecipients => "allowed-recipients",
+            Self::IpAllowListSmtp => "ip-allow-list-smtp",
+            Self::IpAllowListApi => "ip-allow-list-api",
+            Self::IpAuth => "ip-auth",
+            Self::Domains => "domains",
+            Self::SingleSenders => "single-senders",
+            Self::Suppressions => "suppressions",
+        }
+    }
+}
+
+impl fmt::Display for SectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for SectionName {
+    type Err = UnknownSection;
+
+    fn from_str(word: &str) -> Result<Self, UnknownSection> {
+        let found = Self::ALL.into_iter().find(|name| name.word() == word);
+        found.ok_or(UnknownSection)
+    }
+}
+
+/// There is no section of this name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no such section of the rules")]
+pub struct UnknownSection;
+
+/// One section as it was last known; `None` where it was never fetched.
+#[derive(Clone, Debug)]
+pub struct Section<T>(Option<Known<T>>);
+
+#[derive(Clone, Debug)]
+struct Known<T> {
+    value: Arc<T>,
+    confirmed: Confirmed,
+}
+
+impl<T> Default for Section<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Section<T> {
+    /// A section that was confirmed then.
+    pub fn known(value: Arc<T>, confirmed: Confirmed) -> Self {
+        Self(Some(Known { value, confirmed }))
+    }
+
+    /// What it says.
+    pub fn value(&self) -> Option<&Arc<T>> {
+        self.0.as_ref().map(|known| &known.value)
+    }
+
+    /// How long ago the provider last said so.
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        let known = self.0.as_ref()?;
+        Some(now.since(known.confirmed.at()))
+    }
+}
+
+/// When the provider last said the same. Shared by all copies of a section: being confirmed changes no rule, and
+/// is no reason to publish new ones.
+#[derive(Clone, Debug, Default)]
+pub struct Confirmed(Arc<AtomicI64>);
+
+impl Confirmed {
+    /// Confirmed then.
+    pub fn new(at: Timestamp) -> Self {
+        Self(Arc::new(AtomicI64::new(at.0)))
+    }
+
+    /// When.
+    pub fn at(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Once more.
+    pub fn again(&self, at: Timestamp) {
+        self.0.store(at.0, Ordering::Relaxed);
+    }
+}
+
+/// SMTP users by their name in lower case.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Users {
+    by_name: HashMap<Arc<str>, UserRule>,
+    /// Of users without a limit of their own.
+    pub default_limit: Option<RateLimit>,
+}
+
+impl Users {
+    /// The user of this name.
+    pub fn get(&self, name: &str) -> Option<&UserRule> {
+        self.by_name.get(&*name.to_lowercase())
+    }
+
+    /// Adds a user, or replaces it.
+    pub fn insert(&mut self, user: UserRule) {
+        self.by_name.insert(user.name.to_lowercase().into(), user);
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &UserRule> {
+        self.by_name.values()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// How much a user may send.
+    pub fn limit_of(&self, name: &str) -> Option<RateLimit> {
+        self.get(name)?.limit.or(self.default_limit)
+    }
+}
+
+/// One SMTP user.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct UserRule {
+    /// As the provider spells it.
+    pub name: Arc<str>,
+    /// Whether it may send.
+    pub standing: Standing,
+    /// How much it may send.
+    pub limit: Option<RateLimit>,
+    /// What proves it; `None` where the provider doesn't show the password.
+    pub password: Option<PasswordHash>,
+}
+
+/// Whether a user or address may send.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It may.
+    Allowed,
+    /// It may, and its owner believes that nothing is delivered.
+    Sandbox,
+    /// It may not, for this reason.
+    Blocked(String),
+}
+
+/// So many mails in so much time.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RateLimit {
+    /// Mails.
+    pub mails: u32,
+    /// In this time.
+    pub period: Duration,
+}
+
+impl fmt::Display for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {} s", self.mails, self.period.as_secs())
+    }
+}
+
+/// What is kept of a password.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+pub struct PasswordHash {
+    /// Random, its own.
+    pub salt: [u8; 16],
+    /// PBKDF2-HMAC-SHA-256.
+    pub hash: [u8; 32],
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(password hash)")
+    }
+}
+
+/// The list of allowed senders.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct SenderList {
+    /// What the list means.
+    pub mode: ListMode,
+    /// Whom it names.
+    pub list: AddressList,
+}
+
+/// What the list of allowed senders means.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListMode {
+    /// Nothing: verified domains and single senders decide.
+    #[default]
+    Disabled,
+    /// Only those may send.
+    Whitelist,
+    /// All but those may send.
+    Blacklist,
+}
+
+impl ListMode {
+    /// As the API says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Whitelist => "whitelist",
+            Self::Blacklist => "blacklist",
+        }
+    }
+}
+
+/// The list of allowed recipients.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct RecipientList {
+    /// Whether it counts.
+    pub enabled: bool,
+    /// Whom it names.
+    pub list: AddressList,
+}
+
+/// Addresses and domains; a domain stands for its sub-domains, too.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct AddressList(HashSet<Box<str>>);
+
+impl AddressList {
+    /// Adds an entry, folded. Returns whether it can be understood; where not, it matches only what reads the
+    /// same, so that it never covers more than its words.
+    pub fn insert(&mut self, entry: &str) -> bool {
+        let (folded, understood) = fold_entry(entry);
+        self.0.insert(folded.into());
+        understood
+    }
+
+    /// The entry that covers this address.
+    pub fn covering(&self, mailbox: &Mailbox) -> Option<&str> {
+        let exact = self.0.get(mailbox.key().as_str());
+        exact.map(Box::as_ref).or_else(|| {
+            let domain = mailbox.domain().to_ascii_lowercase();
+            parents(&domain).find_map(|parent| self.0.get(parent).map(Box::as_ref))
+        })
+    }
+
+    /// How many entries.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All entries, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(Box::as_ref)
+    }
+}
+
+/// An entry of a list as it is compared, and whether it names an address or a domain.
+pub fn fold_entry(entry: &str) -> (String, bool) {
+    let entry = entry.trim();
+    // Wildcards in front of a domain mean the domain.
+    let bare = ["*@", "*.", "."]
+        .iter()
+        .find_map(|prefix| entry.strip_prefix(prefix))
+        .unwrap_or(entry);
+    match bare.parse::<AddressPattern>() {
+        Ok(AddressPattern::Address(mailbox)) => (mailbox.key(), true),
+        Ok(AddressPattern::Domain(domain)) => (domain.to_ascii_lowercase(), true),
+        Err(_) => (entry.to_lowercase(), false),
+    }
+}
+
+/// A domain, then the domains above it.
+fn parents(domain: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(domain), |domain| {
+        domain.split_once('.').map(|(_, above)| above)
+    })
+}
+
+/// One of the IP allow lists.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct IpList {
+    /// Whether it counts.
+    pub enabled: bool,
+    /// Whom it names; IPv4-mapped networks are IPv4.
+    pub networks: Vec<IpNet>,
+}
+
+impl IpList {
+    /// The network that covers this address.
+    pub fn covering(&self, address: IpAddr) -> Option<&IpNet> {
+        let address = address.to_canonical();
+        self.networks
+            .iter()
+            .find(|network| network.contains(&address))
+    }
+}
+
+/// Addresses that need no credential at the provider.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct IpAuth(pub BTreeMap<IpAddr, IpAuthRule>);
+
+/// One of them.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct IpAuthRule {
+    /// Whether it may send.
+    pub standing: Standing,
+    /// How much it may send.
+    pub limit: Option<RateLimit>,
+}
+
+/// Sender domains, and whether each is verified.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Domains(pub BTreeMap<Box<str>, bool>);
+
+impl Domains {
+    /// The most specific domain of the account that this one lies in, and whether it is verified.
+    pub fn covering(&self, domain: &str) -> Option<(&str, bool)> {
+        let domain = domain.to_ascii_lowercase();
+        parents(&domain).find_map(|parent| {
+            let (name, verified) = self.0.get_key_value(parent)?;
+            Some((name.as_ref(), *verified))
+        })
+    }
+}
+
+/// Single sender addresses, and whether each is verified.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct SingleSenders(pub BTreeMap<Box<str>, bool>);
+
+impl SingleSenders {
+    /// Whether this address may send by itself.
+    pub fn verified(&self, mailbox: &Mailbox) -> bool {
+        self.0.get(mailbox.key().as_str()) == Some(&true)
+    }
+}
+
+/// Addresses and domains that get no mail, each with its reason.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Suppressions(pub HashMap<Box<str>, SuppressionReason>);
+
+impl Suppressions {
+    /// What suppresses this address: itself, or its whole domain.
+    pub fn covering(&self, mailbox: &Mailbox) -> Option<(&str, SuppressionReason)> {
+        let found = self.0.get_key_value(mailbox.key().as_str());
+        let found = found.or_else(|| {
+            let domain = mailbox.domain().to_ascii_lowercase();
+            self.0.get_key_value(domain.as_str())
+        });
+        found.map(|(entry, reason)| (entry.as_ref(), *reason))
+    }
+}
+
+/// Why an address is suppressed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SuppressionReason {
+    /// By hand.
+    Manual,
+    /// It complained.
+    Spam,
+    /// It unsubscribed.
+    Unsubscribe,
+    /// It does not exist.
+    Bounce,
+    /// The provider's own rules.
+    Compliance,
+    /// A reason that was not known when this was written.
+    Other,
+}
+
+impl SuppressionReason {
+    /// Reads the API's word.
+    pub fn read(word: &str) -> Self {
+        match word {
+            "manual" => Self::Manual,
+            "spam" => Self::Spam,
+            "unsubscribe" => Self::Unsubscribe,
+            "bounce" => Self::Bounce,
+            "compliance" => Self::Compliance,
+            _ => Self::Other,
+        }
+    }
+
+    /// One word, for replies and tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Spam => "spam",
+            Self::Unsubscribe => "unsubscribed",
+            Self::Bounce => "bounced",
+            Self::Compliance => "compliance",
+            Self::Other => "other",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mailbox(text: &str) -> Mailbox {
+        Mailbox::parse(text).expect(text)
+    }
+
+    #[test]
+    fn a_list_covers_addresses_domains_and_sub_domains_in_any_spelling() {
+        let mut list = AddressList::default();
+        for entry in [
+            "Ann@Example.com",
+            "example.ORG",
+            "*@star.example",
+            "büro.example",
+        ] {
+            assert!(list.insert(entry), "{entry}");
+        }
+        for entry in ["not an entry", "a@@b", "*", "a*b.example@", ""] {
+            assert!(!list.insert(entry), "{entry}");
+        }
+        for covered in [
+            "ann@example.com",
+            "x@example.org",
+            "x@deep.sub.Example.Org",
+            "x@star.example",
+            "x@xn--bro-hoa.example",
+        ] {
+            assert!(list.covering(&mailbox(covered)).is_some(), "{covered}");
+        }
+        for other in ["bob@example.com", "x@notexample.org", "x@org", "x@example"] {
+            assert_eq!(list.covering(&mailbox(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_most_specific_domain_decides() {
+        let entry = |name: &str, verified| (name.into(), verified);
+        let domains = Domains([entry("example.com", true), entry("old.example.com", false)].into());
+        for (domain, expected) in [
+            ("example.com", Some(true)),
+            ("sub.EXAMPLE.com", Some(true)),
+            ("old.example.com", Some(false)),
+            ("deep.old.example.com", Some(false)),
+            ("other.example", None),
+        ] {
+            let found = domains.covering(domain).map(|(_, verified)| verified);
+            assert_eq!(found, expected, "{domain}");
+        }
+    }
+}

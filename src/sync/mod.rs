@@ -1,0 +1,28 @@
+//! Keeps the provider's rules fresh, and keeps the last-known-good ones.
+//!
+//! One [`Synchroniser`] per account looks at each section in turn, an interval apart. What has not changed is only
+//! confirmed; what has is stored in the spool's database and published as one immutable [`Rules`]
+//! ([`Publisher`]). A section that fails keeps what it had; so does one whose answer makes no sense, and one that was
+//! suddenly emptied, for a while (`shrink.rs`). A section that the key may not see is reported once.
+//!
+//! A rule that refused something may have changed meanwhile: [`SyncHandle::doubt`] has that section looked at, at
+//! most every few seconds, so that the next try passes.
+//!
+//! # Failure
+//! Nothing here refuses mail. `policy` decides what to do about sections that are not known or too old.
+//!
+//! [`Rules`]: crate::mail::Rules
+
+mod fetch;
+mod publisher;
+mod reading;
+mod refresher;
+mod shrink;
+mod snapshot;
+mod status;
+mod values;
+
+pub use publisher::Publisher;
+pub use refresher::{SyncHandle, SyncSettings, Synchroniser};
+pub use status::{EntryDiff, SectionDiff, SectionState, SectionStatus};
+pub use values::SectionValue;

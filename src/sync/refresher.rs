@@ -1,0 +1,893 @@
+//! One account's sections, looked at in turn for as long as the gateway runs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Timestamp};
+use crate::journal::{Chain, Journal};
+use crate::mail::{
+    AccountRules, Confirmed, Mailbox, SectionName, SuppressionReason, Suppressions, Users,
+};
+use crate::policy::RuleDoubt;
+use crate::provider::{ApiError, Disposition, Provider, read_date};
+use crate::spool::Spool;
+
+use super::fetch::{FetchError, Fetched, Fetcher, path_of};
+use super::publisher::Publisher;
+use super::reading::Odd;
+use super::shrink::ShrinkGuard;
+use super::snapshot::{self, Header};
+use super::status::{SectionDiff, SectionState, SectionStatus, diff};
+use super::values::SectionValue;
+
+/// How rules are kept fresh.
+#[derive(Clone, Copy, Debug)]
+pub struct SyncSettings {
+    /// Between two looks at a section.
+    pub interval: Duration,
+    /// Between two looks at all suppressions.
+    pub suppressions_full: Duration,
+    /// How long a list that was emptied is kept.
+    pub shrink_guard: Duration,
+    /// When a section is too old.
+    pub stale_after: Duration,
+    /// Whether users may sign in with their own passwords.
+    pub user_sign_in: bool,
+}
+
+/// Keeps one account's rules fresh.
+#[derive(Debug)]
+pub struct Synchroniser {
+    account: Arc<str>,
+    fetcher: Fetcher,
+    spool: Spool,
+    publisher: Publisher,
+    journal: Journal,
+    clock: Clock,
+    settings: SyncSettings,
+    held: Shared,
+    orders: mpsc::Receiver<Order>,
+    handle: SyncHandle,
+    /// The whole account is left alone until then.
+    paused_until: Instant,
+    /// In a row, of the whole account.
+    troubles: u32,
+    /// Targeted questions that may still be asked, refilled over time.
+    questions: Questions,
+    key_number: u64,
+}
+
+/// What is held of each section; read by whoever shows it.
+type Shared = Arc<Mutex<BTreeMap<SectionName, Held>>>;
+
+#[derive(Clone, Debug)]
+struct Held {
+    value: Option<SectionValue>,
+    confirmed: Confirmed,
+    /// When that was last written down.
+    written_at: Timestamp,
+    header: Option<Header>,
+    odd: Odd,
+    trouble: Option<Trouble>,
+    fresh: bool,
+    guard: ShrinkGuard,
+    stale_told: bool,
+    due: Instant,
+    looked_at: Option<Instant>,
+    failures: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Trouble {
+    NotPermitted,
+    Failed(String),
+    /// A list of so many entries was suddenly emptied to so many.
+    Shrunken(usize, usize),
+}
+
+/// What somebody wants of a synchroniser.
+#[derive(Debug)]
+enum Order {
+    /// Look at everything now; believe what has shrunk, too.
+    Refresh {
+        accept: bool,
+        done: oneshot::Sender<Vec<SectionStatus>>,
+    },
+    Diff(oneshot::Sender<Vec<SectionDiff>>),
+    Doubt(RuleDoubt),
+    KeyChanged,
+}
+
+/// Talks to a running synchroniser. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SyncHandle {
+    account: Arc<str>,
+    orders: mpsc::Sender<Order>,
+    held: Shared,
+    stale_after: Duration,
+}
+
+impl SyncHandle {
+    /// The account's name.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// Looks at all sections now, and says where they stand then; `accept` believes lists that have suddenly shrunk,
+    /// too. `None` when the gateway is stopping.
+    pub async fn refresh(&self, accept: bool) -> Option<Vec<SectionStatus>> {
+        let (done, answer) = oneshot::channel();
+        self.orders
+            .send(Order::Refresh { accept, done })
+            .await
+            .ok()?;
+        answer.await.ok()
+    }
+
+    /// How what the provider says now differs from what is in force; changes nothing. `None` when the gateway is
+    /// stopping.
+    pub async fn diff(&self) -> Option<Vec<SectionDiff>> {
+        let (done, answer) = oneshot::channel();
+        self.orders.send(Order::Diff(done)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// A rule has refused something: its section is looked at again soon. With too many doubts waiting it is
+    /// looked at anyway.
+    pub fn doubt(&self, doubt: RuleDoubt) {
+        drop(self.orders.try_send(Order::Doubt(doubt)));
+    }
+
+    /// The account's key may be another one: then what was not permitted may be now.
+    pub fn key_may_have_changed(&self) {
+        drop(self.orders.try_send(Order::KeyChanged));
+    }
+
+    /// Where every section stands.
+    pub fn status(&self, now: Timestamp) -> Vec<SectionStatus> {
+        let held = lock(&self.held);
+        SectionName::ALL
+            .into_iter()
+            .filter_map(|section| Some((section, held.get(&section)?)))
+            .map(|(section, held)| held.status(&self.account, section, now, self.stale_after))
+            .collect()
+    }
+
+    /// The entries of a section, sorted, each with what is said of it; `None` where it is not known.
+    pub fn entries(&self, section: SectionName) -> Option<Vec<(String, String)>> {
+        let value = lock(&self.held).get(&section)?.value.clone()?;
+        let mut entries = Vec::new();
+        value.each(|entry, about| entries.push((entry.to_owned(), about.to_owned())));
+        entries.sort();
+        Some(entries)
+    }
+}
+
+impl Synchroniser {
+    /// Loads the last-known-good rules and publishes them. Nothing is asked of the provider yet.
+    pub async fn load(
+        account: &str,
+        provider: Provider,
+        spool: Spool,
+        publisher: Publisher,
+        (journal, clock): (Journal, Clock),
+        settings: SyncSettings,
+    ) -> Self {
+        let account: Arc<str> = account.into();
+        let (sender, orders) = mpsc::channel(ORDERS_MAX);
+        let now = Instant::from_std(clock.now());
+        let held: BTreeMap<SectionName, Held> = SectionName::ALL
+            .into_iter()
+            .map(|section| (section, Held::new(now)))
+            .collect();
+        let held = Arc::new(Mutex::new(held));
+        let handle = SyncHandle {
+            account: Arc::clone(&account),
+            orders: sender,
+            held: Arc::clone(&held),
+            stale_after: settings.stale_after,
+        };
+        let mut synchroniser = Self {
+            account,
+            key_number: provider.key_number(),
+            fetcher: Fetcher::new(provider, settings.user_sign_in),
+            spool,
+            publisher,
+            journal,
+            clock,
+            settings,
+            held,
+            orders,
+            handle,
+            paused_until: now,
+            troubles: 0,
+            questions: Questions::new(now),
+        };
+        synchroniser.load_stored().await;
+        synchroniser
+    }
+
+    /// What talks to it.
+    pub fn handle(&self) -> SyncHandle {
+        self.handle.clone()
+    }
+
+    async fn load_stored(&mut self) {
+        let parts = match self.spool.rules(&self.account).await {
+            Ok(parts) => parts,
+            Err(error) => {
+                self.journal
+                    .spool_failed("reading the stored rules", &error);
+                return;
+            }
+        };
+        // Two hundred thousand suppressions take a moment.
+        let read = tokio::task::spawn_blocking(move || snapshot::read(parts)).await;
+        let Ok((trusted, untrusted)) = read else {
+            return;
+        };
+        for (section, why, parts) in untrusted {
+            self.journal.rules_set_aside(&self.account, section, &why);
+            if let Err(error) = self.spool.put_rules(&self.account, parts, true).await {
+                self.journal
+                    .spool_failed("setting stored rules aside", &error);
+            }
+        }
+        for stored in trusted {
+            let mut all = lock(&self.held);
+            let Some(held) = all.get_mut(&stored.value.name()) else {
+                continue;
+            };
+            let mut value = stored.value;
+            if let (SectionValue::Users(users), false) = (&value, self.settings.user_sign_in) {
+                value = SectionValue::Users(Arc::new(without_passwords(users)));
+            }
+            held.confirmed = Confirmed::new(stored.header.confirmed_at);
+            held.written_at = stored.header.confirmed_at;
+            held.value = Some(value);
+            held.header = Some(stored.header);
+        }
+        self.publish();
+    }
+
+    /// Looks at one section after the other until it is told to stop.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let (section, due) = self.next_due();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(order) = self.orders.recv() => {
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        () = self.carry_out(order) => {}
+                    }
+                }
+                () = sleep_until(due) => {
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        _ = self.look(section, false) => {}
+                    }
+                }
+            }
+        }
+        self.write_confirmations(true).await;
+    }
+
+    fn next_due(&self) -> (SectionName, Instant) {
+        let held = lock(&self.held);
+        let first = SectionName::ALL
+            .into_iter()
+            .filter_map(|section| Some((section, held.get(&section)?.due)))
+            // The first of equals: what decides about most mail.
+            .min_by_key(|(_, due)| *due);
+        let (section, due) = first.unwrap_or((SectionName::Domains, self.paused_until));
+        (section, due.max(self.paused_until))
+    }
+
+    async fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Refresh { accept, done } => {
+                self.paused_until = self.now();
+                for section in SectionName::ALL {
+                    if !self.look(section, accept).await {
+                        break;
+                    }
+                }
+                drop(done.send(self.handle.status(self.clock.wall())));
+            }
+            Order::Diff(done) => {
+                let diffs = self.differences().await;
+                drop(done.send(diffs));
+            }
+            Order::Doubt(doubt) => self.settle_doubt(doubt).await,
+            Order::KeyChanged => {
+                if self.fetcher.provider().key_number() != self.key_number {
+                    self.look_again();
+                }
+            }
+        }
+    }
+
+    /// The key may be another one: everything is due, and nothing is left alone.
+    fn look_again(&mut self) {
+        self.key_number = self.fetcher.provider().key_number();
+        let now = self.now();
+        self.paused_until = now;
+        self.troubles = 0;
+        for held in lock(&self.held).values_mut() {
+            held.due = now;
+        }
+    }
+
+    /// Looks at a section; `false` where the account is to be left alone for a while.
+    async fn look(&mut self, section: SectionName, accept: bool) -> bool {
+        if self.fetcher.provider().key_number() != self.key_number {
+            self.look_again();
+        }
+        let (before, header, incremental) = {
+            let held = lock(&self.held);
+            let Some(held) = held.get(&section) else {
+                return true;
+            };
+            let since = self.suppressions_since(held).filter(|_| !accept);
+            (held.value.clone(), held.header.clone(), since)
+        };
+        let users = match &before {
+            Some(SectionValue::Users(users)) => Some(Arc::clone(users)),
+            _ => None,
+        };
+        let found = match (&before, &incremental) {
+            (Some(SectionValue::Suppressions(known)), Some(since))
+                if section == SectionName::Suppressions =>
+            {
+                let added = self.fetcher.suppressions(since).await;
+                added.map(|added| Found::Added(Arc::clone(known), added))
+            }
+            _ => {
+                let fetched = self.fetcher.fetch(section, users.as_deref()).await;
+                fetched.map(Found::All)
+            }
+        };
+        let looked_at = self.now();
+        match found {
+            Ok(found) => {
+                self.troubles = 0;
+                self.take_in(section, found, before, header, accept).await;
+                self.schedule(section, looked_at, self.settings.interval);
+                true
+            }
+            Err(error) => self.failed(section, &error, looked_at),
+        }
+    }
+
+    /// Since when suppressions are fetched, where all of them were fetched not long ago.
+    fn suppressions_since(&self, held: &Held) -> Option<String> {
+        let header = held.header.as_ref()?;
+        let full_at = header.full_at?;
+        let now = self.clock.wall();
+        if now.since(full_at) >= self.settings.suppressions_full || full_at > now {
+            return None;
+        }
+        // By the provider's own clock, with room for entries that are late.
+        let newest = read_date(&header.newest).unwrap_or(full_at);
+        Some(newest.before(OVERLAP).to_string())
+    }
+
+    async fn take_in(
+        &mut self,
+        section: SectionName,
+        found: Found,
+        before: Option<SectionValue>,
+        header: Option<Header>,
+        accept: bool,
+    ) {
+        let now = self.clock.wall();
+        let (fetched, changes, full) = found.merged();
+        let Fetched { value, odd, newest } = fetched;
+        if odd.count > 0
+            && lock(&self.held)
+                .get(&section)
+                .is_none_or(|held| held.odd != odd)
+        {
+            self.journal
+                .rules_odd(&self.account, section, odd.count, &odd.first);
+        }
+        let (old, new) = (
+            before.as_ref().map_or(0, SectionValue::count),
+            value.count(),
+        );
+        let grace = if accept {
+            Duration::ZERO
+        } else {
+            self.settings.shrink_guard
+        };
+        {
+            let mut all = lock(&self.held);
+            let Some(held) = all.get_mut(&section) else {
+                return;
+            };
+            held.odd = odd;
+            held.failures = 0;
+            held.fresh = true;
+            if !held.guard.believes(old, new, grace, now) {
+                let trouble = Some(Trouble::Shrunken(old, new));
+                let told = held.trouble == trouble;
+                held.trouble = trouble;
+                held.fresh = false;
+                drop(all);
+                if !told {
+                    self.journal
+                        .rules_shrunken(&self.account, section, old, new, grace);
+                }
+                return;
+            }
+            if held.trouble.take().is_some() {
+                self.journal.rules_recovered(&self.account, section);
+            }
+        }
+        let digest = value.digest();
+        let unchanged = header
+            .as_ref()
+            .is_some_and(|header| header.digest == digest);
+        let mut fresh = Header {
+            version: 0,
+            confirmed_at: now,
+            digest,
+            pieces: header.as_ref().map_or(0, |header| header.pieces),
+            full_at: header.as_ref().and_then(|header| header.full_at),
+            newest: header
+                .as_ref()
+                .map(|header| header.newest.clone())
+                .unwrap_or_default(),
+        };
+        if let Some(header) = &header {
+            fresh.version = header.version;
+        }
+        if section == SectionName::Suppressions {
+            if full {
+                fresh.full_at = Some(now);
+            }
+            if newest > fresh.newest {
+                fresh.newest = newest;
+            }
+        }
+        self.journal
+            .rules_refreshed(&self.account, section, unchanged);
+        if unchanged {
+            {
+                let mut all = lock(&self.held);
+                let Some(held) = all.get_mut(&section) else {
+                    return;
+                };
+                held.confirmed.again(now);
+                held.stale_told = false;
+                held.header = Some(fresh);
+            }
+            self.write_confirmations(false).await;
+            return;
+        }
+        let parts = match (changes, fresh.pieces < PIECES_MAX) {
+            (Some(changes), true) => (snapshot::write_changes(&changes, &mut fresh), false),
+            _ => (snapshot::write(&value, &mut fresh), true),
+        };
+        {
+            let mut all = lock(&self.held);
+            let Some(held) = all.get_mut(&section) else {
+                return;
+            };
+            held.value = Some(value);
+            held.confirmed = Confirmed::new(now);
+            held.stale_told = false;
+            held.written_at = now;
+            held.header = Some(fresh);
+        }
+        // In force first: a disk that is full must not keep a rule from being heeded.
+        self.publish();
+        self.journal.rules_changed(&self.account, section, old, new);
+        let (parts, replace) = parts;
+        if let Err(error) = self.spool.put_rules(&self.account, parts, replace).await {
+            self.journal.spool_failed("storing rules", &error);
+            // The next change is written whole.
+            if let Some(held) = lock(&self.held).get_mut(&section)
+                && let Some(header) = &mut held.header
+            {
+                header.pieces = PIECES_MAX;
+            }
+        }
+    }
+
+    fn failed(&mut self, section: SectionName, error: &FetchError, looked_at: Instant) -> bool {
+        let (mut whole_account, mut pause, mut not_permitted) = (false, None, false);
+        if let FetchError::Api(error) = error {
+            not_permitted = error.is_not_offered();
+            match error.disposition() {
+                _ if not_permitted => {}
+                Disposition::Throttle(wait) => {
+                    whole_account = true;
+                    pause = Some(wait.unwrap_or(THROTTLE_PAUSE).max(THROTTLE_PAUSE));
+                }
+                Disposition::Halt | Disposition::Suspect | Disposition::Quota => {
+                    whole_account = true;
+                }
+                Disposition::Defer | Disposition::Unknown | Disposition::Bounce => {
+                    whole_account = matches!(error, ApiError::Unreachable(_));
+                }
+            }
+        }
+        let why = Chain(error).to_string();
+        let trouble = if not_permitted {
+            Trouble::NotPermitted
+        } else {
+            Trouble::Failed(why.clone())
+        };
+        let now = self.clock.wall();
+        let (news, failures, stale) = {
+            let mut all = lock(&self.held);
+            let Some(held) = all.get_mut(&section) else {
+                return true;
+            };
+            let kind = |trouble: &Option<Trouble>| trouble.as_ref().map(std::mem::discriminant);
+            let news = kind(&held.trouble) != kind(&Some(trouble.clone()));
+            held.trouble = Some(trouble);
+            held.fresh = false;
+            held.failures = held.failures.saturating_add(1);
+            let age = held.value.as_ref().map(|_| now.since(held.confirmed.at()));
+            let stale = age.filter(|age| *age > self.settings.stale_after && !held.stale_told);
+            held.stale_told |= stale.is_some();
+            (news, held.failures, stale)
+        };
+        self.journal.rules_failed(
+            &self.account,
+            section,
+            path_of(section),
+            not_permitted,
+            &why,
+            news,
+        );
+        if let Some(age) = stale {
+            self.journal.rules_stale(&self.account, section, age);
+        }
+        if whole_account {
+            self.troubles = self.troubles.saturating_add(1);
+            let pause = pause.unwrap_or_else(|| self.backoff(self.troubles));
+            self.paused_until = looked_at + pause;
+        }
+        let wait = if not_permitted {
+            // Errors count against the whole site's address (NOTES section 4).
+            NOT_PERMITTED_PAUSE.max(self.settings.interval)
+        } else if whole_account {
+            self.settings.interval
+        } else {
+            self.backoff(failures)
+        };
+        self.schedule(section, looked_at, wait);
+        !whole_account
+    }
+
+    /// The interval, doubled with every failure.
+    fn backoff(&self, failures: u32) -> Duration {
+        let doubled = self.settings.interval.saturating_mul(1 << failures.min(3));
+        doubled.min(BACKOFF_MAX.max(self.settings.interval))
+    }
+
+    /// The next look, 20 % more or less at random: many gateways must not ask in step.
+    fn schedule(&self, section: SectionName, looked_at: Instant, wait: Duration) {
+        let mut octets = [0; 4];
+        let random = match aws_lc_rs::rand::fill(&mut octets) {
+            Ok(()) => f64::from(u32::from_ne_bytes(octets)) / f64::from(u32::MAX),
+            Err(_) => 0.5,
+        };
+        let due = looked_at + wait.mul_f64(0.8 + 0.4 * random);
+        if let Some(held) = lock(&self.held).get_mut(&section) {
+            held.due = due;
+            held.looked_at = Some(looked_at);
+        }
+    }
+
+    /// What is in force, all sections together.
+    fn publish(&self) {
+        let mut rules = AccountRules::default();
+        for held in lock(&self.held).values() {
+            if let Some(value) = &held.value {
+                value.install(&mut rules, &held.confirmed);
+            }
+        }
+        self.publisher.set_account(&self.account, rules);
+    }
+
+    /// Now and then, so that a start without network knows how old the rules are.
+    async fn write_confirmations(&self, now_or_never: bool) {
+        let now = self.clock.wall();
+        let mut due = Vec::new();
+        for (section, held) in &mut *lock(&self.held) {
+            let confirmed_at = held.confirmed.at();
+            let wanted = confirmed_at.since(held.written_at) >= CONFIRM_INTERVAL
+                || (now_or_never && confirmed_at > held.written_at);
+            if let (true, Some(header)) = (wanted, &mut held.header) {
+                header.confirmed_at = confirmed_at;
+                held.written_at = confirmed_at.min(now);
+                due.push(snapshot::write_header(*section, header));
+            }
+        }
+        if due.is_empty() {
+            return;
+        }
+        if let Err(error) = self.spool.put_rules(&self.account, due, false).await {
+            self.journal
+                .spool_failed("storing the age of rules", &error);
+        }
+    }
+
+    async fn settle_doubt(&mut self, doubt: RuleDoubt) {
+        let now = self.now();
+        if now < self.paused_until {
+            return;
+        }
+        if doubt.section == SectionName::Suppressions {
+            self.settle_suppression(&doubt.subject).await;
+            return;
+        }
+        let recently = {
+            let held = lock(&self.held);
+            let looked_at = held.get(&doubt.section).and_then(|held| held.looked_at);
+            let pause = DOUBT_PAUSE.min(self.settings.interval);
+            looked_at.is_some_and(|at| now.saturating_duration_since(at) < pause)
+        };
+        if !recently {
+            self.look(doubt.section, false).await;
+        }
+    }
+
+    /// One address is asked about, instead of two hundred thousand.
+    async fn settle_suppression(&mut self, recipient: &str) {
+        let Ok(mailbox) = Mailbox::parse(recipient) else {
+            return;
+        };
+        if !self.questions.take(self.now()) {
+            return;
+        }
+        let (known, header) = {
+            let held = lock(&self.held);
+            let Some(held) = held.get(&SectionName::Suppressions) else {
+                return;
+            };
+            match &held.value {
+                Some(SectionValue::Suppressions(known)) => (Arc::clone(known), held.header.clone()),
+                _ => return,
+            }
+        };
+        let Some((entry, _)) = known.covering(&mailbox) else {
+            return;
+        };
+        let entry: Box<str> = entry.into();
+        match self.fetcher.suppression_of(&entry).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let before = SectionValue::Suppressions(Arc::clone(&known));
+                let found = Found::Gone(known, entry);
+                let section = SectionName::Suppressions;
+                self.take_in(section, found, Some(before), header, true)
+                    .await;
+            }
+            Err(error) => {
+                let looked_at = self.now();
+                self.failed(SectionName::Suppressions, &error, looked_at);
+            }
+        }
+    }
+
+    async fn differences(&self) -> Vec<SectionDiff> {
+        let mut diffs = Vec::new();
+        for section in SectionName::ALL {
+            let before = lock(&self.held)
+                .get(&section)
+                .and_then(|held| held.value.clone());
+            let users = match &before {
+                Some(SectionValue::Users(users)) => Some(Arc::clone(users)),
+                _ => None,
+            };
+            match self.fetcher.fetch(section, users.as_deref()).await {
+                Ok(fetched) => diffs.push(diff(&self.account, before.as_ref(), &fetched.value)),
+                Err(error) => diffs.push(SectionDiff {
+                    account: self.account.to_string(),
+                    section,
+                    trouble: Chain(&error).to_string(),
+                    setting: None,
+                    entries: Vec::new(),
+                    more: 0,
+                }),
+            }
+        }
+        diffs
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_std(self.clock.now())
+    }
+}
+
+/// What a look found, against what was known.
+enum Found {
+    All(Fetched),
+    /// Suppressions that are new, or newly said.
+    Added(Arc<Suppressions>, Fetched),
+    /// A suppression that is no more.
+    Gone(Arc<Suppressions>, Box<str>),
+}
+
+/// Suppressions that were added (with a reason) or have gone (without).
+type Changes = Vec<(Box<str>, Option<SuppressionReason>)>;
+
+impl Found {
+    /// The whole value, what changed where that is known, and whether all of it was looked at.
+    fn merged(self) -> (Fetched, Option<Changes>, bool) {
+        match self {
+            Self::All(fetched) => (fetched, None, true),
+            Self::Added(known, fetched) => {
+                let SectionValue::Suppressions(added) = &fetched.value else {
+                    return (fetched, None, true);
+                };
+                let news: Vec<_> = added
+                    .0
+                    .iter()
+                    .filter(|(entry, reason)| known.0.get(*entry) != Some(reason))
+                    .map(|(entry, reason)| (entry.clone(), *reason))
+                    .collect();
+                let value = if news.is_empty() {
+                    known
+                } else {
+                    let mut all = Suppressions::clone(&known);
+                    all.0.extend(news.iter().cloned());
+                    Arc::new(all)
+                };
+                let fetched = Fetched {
+                    value: SectionValue::Suppressions(value),
+                    ..fetched
+                };
+                let changes = news
+                    .into_iter()
+                    .map(|(entry, reason)| (entry, Some(reason)));
+                (fetched, Some(changes.collect()), false)
+            }
+            Self::Gone(known, entry) => {
+                let mut all = Suppressions::clone(&known);
+                all.0.remove(&entry);
+                let fetched = Fetched {
+                    value: SectionValue::Suppressions(Arc::new(all)),
+                    odd: Odd::default(),
+                    newest: String::new(),
+                };
+                (fetched, Some(vec![(entry, None)]), false)
+            }
+        }
+    }
+}
+
+impl Held {
+    fn new(now: Instant) -> Self {
+        Self {
+            value: None,
+            confirmed: Confirmed::default(),
+            written_at: Timestamp::default(),
+            header: None,
+            odd: Odd::default(),
+            trouble: None,
+            fresh: false,
+            guard: ShrinkGuard::default(),
+            stale_told: false,
+            due: now,
+            looked_at: None,
+            failures: 0,
+        }
+    }
+
+    fn status(
+        &self,
+        account: &str,
+        section: SectionName,
+        now: Timestamp,
+        stale_after: Duration,
+    ) -> SectionStatus {
+        let age = self.value.as_ref().map(|_| now.since(self.confirmed.at()));
+        SectionStatus {
+            account: account.to_owned(),
+            section,
+            state: match (&self.value, &self.trouble) {
+                (_, Some(Trouble::NotPermitted)) => SectionState::NotPermitted,
+                (None, _) => SectionState::Unknown,
+                (Some(_), _) if self.fresh => SectionState::Fresh,
+                (Some(_), _) => SectionState::LastKnownGood,
+            },
+            entries: self.value.as_ref().map_or(0, SectionValue::count),
+            setting: self
+                .value
+                .as_ref()
+                .map_or("", SectionValue::setting)
+                .to_owned(),
+            age: age.map(|age| age.as_secs()),
+            stale: age.is_some_and(|age| age > stale_after),
+            digest: self
+                .header
+                .as_ref()
+                .map(|header| header.digest.clone())
+                .unwrap_or_default(),
+            odd: self.odd.count,
+            odd_entries: self.odd.first.clone(),
+            trouble: match &self.trouble {
+                None => String::new(),
+                Some(Trouble::NotPermitted) => {
+                    format!("give the key permission for {}", path_of(section))
+                }
+                Some(Trouble::Failed(why)) => why.clone(),
+                Some(Trouble::Shrunken(old, new)) => {
+                    let since = self.guard.since().map(|since| since.to_string());
+                    format!(
+                        "{old} entries have become {new} at {}: not believed yet (sync.shrink_guard); `rules sync \
+                         --accept` believes it",
+                        since.unwrap_or_default()
+                    )
+                }
+            },
+        }
+    }
+}
+
+fn without_passwords(users: &Users) -> Users {
+    let mut stripped = Users::default();
+    for user in users.iter() {
+        let mut user = user.clone();
+        user.password = None;
+        stripped.insert(user);
+    }
+    stripped.default_limit = users.default_limit;
+    stripped
+}
+
+fn lock(held: &Shared) -> MutexGuard<'_, BTreeMap<SectionName, Held>> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bounds questions about single addresses: whoever makes up recipients must not make us shut out.
+#[derive(Debug)]
+struct Questions {
+    left: u32,
+    refilled_at: Instant,
+}
+
+impl Questions {
+    fn new(now: Instant) -> Self {
+        Self {
+            left: QUESTIONS_PER_MINUTE,
+            refilled_at: now,
+        }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.refilled_at) >= Duration::from_secs(60) {
+            *self = Self::new(now);
+        }
+        let permitted = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        permitted
+    }
+}
+
+const ORDERS_MAX: usize = 64;
+/// Entries that the provider shows late.
+const OVERLAP: Duration = Duration::from_secs(600);
+/// Beyond so many pieces a section is written whole again.
+const PIECES_MAX: u32 = 500;
+/// How often it is written down that nothing has changed.
+const CONFIRM_INTERVAL: Duration = Duration::from_secs(600);
+/// A refusal has its section looked at again, but not more often than this.
+const DOUBT_PAUSE: Duration = Duration::from_secs(5);
+const QUESTIONS_PER_MINUTE: u32 = 20;
+const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
+/// The vendor shuts callers out for at least a minute (NOTES section 4).
+const THROTTLE_PAUSE: Duration = Duration::from_secs(60);
+const NOT_PERMITTED_PAUSE: Duration = Duration::from_secs(3600);

@@ -1,0 +1,1 @@
+//! Promise 6: rules come from the provider and work offline.
