@@ -71,8 +71,9 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Completions(options) => {
             let mut command = Arguments::command();
             let name = command.get_name().to_owned();
-            clap_complete::generate(options.shell, &mut command, name, &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(options.shell, &mut command, name, &mut script);
+            api::print(&String::from_utf8_lossy(&script))
         }
     }
 }

@@ -66,11 +66,7 @@ impl SimulatedAccount {
             return Some("allowed".to_owned());
         }
         let record = self.key_record(key)?;
-        let active = |id: &str| {
-            let record = self.books.subaccounts.get(id);
-            record.is_some_and(|record| record["state"] == "Active")
-        };
-        if !self.subaccount_of(key).is_none_or(active) {
+        if !self.subaccount_of(key).is_none_or(|id| self.is_active(id)) {
             return Some("blocked".to_owned());
         }
         Some(
@@ -80,6 +76,46 @@ impl SimulatedAccount {
                 .unwrap_or("allowed")
                 .to_owned(),
         )
+    }
+
+    /// Whether an account below this one is open.
+    pub(super) fn is_active(&self, subaccount: &str) -> bool {
+        let record = self.books.subaccounts.get(subaccount);
+        record.is_some_and(|record| record["state"] == "Active")
+    }
+
+    /// Why this account, or one below it, may not send as this address. A domain may be shared with those below.
+    pub(super) fn object_to_sender(
+        &self,
+        subaccount: Option<&str>,
+        address: &str,
+    ) -> Option<String> {
+        let Some(id) = subaccount else {
+            return self.books.object_to_sender(address);
+        };
+        let own = self.subaccounts.get(id);
+        let objection = match own {
+            Some(books) => books.object_to_sender(address),
+            None => Books::default().object_to_sender(address),
+        }?;
+        let listed = own.is_some_and(|books| books.allowed_senders.mode != "disabled");
+        let shared = |record: &&Map<String, Value>| {
+            let access = record.get("subaccount_access");
+            let ids = access.and_then(|access| access["subaccounts"].as_array());
+            let named = ids.is_some_and(|ids| ids.contains(&json!(id)));
+            named && record["domain"]["dkim_verified"] == true
+        };
+        let domain = address
+            .rsplit('@')
+            .next()
+            .unwrap_or_default()
+            .to_lowercase();
+        let covers = |record: &Map<String, Value>| {
+            let name = record["domain"]["fulldomain"].as_str();
+            name.is_some_and(|name| lies_in(&domain, name))
+        };
+        let mut domains = self.books.domains.records().filter(shared);
+        (listed || !domains.any(covers)).then_some(objection)
     }
 
     /// What is known of a key that calls added.
@@ -124,7 +160,7 @@ impl SimulatedAccount {
 impl Books {
     /// Why no mail may be sent from this address, in the words of the internal SMTP reply. A list of
     /// allowed senders that is switched on takes the place of verified domains and senders (NOTES section 10).
-    pub(super) fn object_to_sender(&self, address: &str) -> Option<String> {
+    fn object_to_sender(&self, address: &str) -> Option<String> {
         let list = &self.allowed_senders;
         let listed = names(&list.list, address);
         let restricted = "that SMTP sender is not on your allowed list, You can adjust your list on the \
@@ -168,16 +204,18 @@ impl Books {
     }
 
     /// Why this address gets no mail: it is suppressed, its domain is, or the account may send to others only.
-    pub(super) fn object_to_recipient(&self, address: &str) -> Option<&'static str> {
+    pub(super) fn object_to_recipient(&self, address: &str) -> Option<String> {
         let address = address.to_lowercase();
         let domain = address.rsplit('@').next().unwrap_or_default();
-        let suppressed = |name: &str| self.suppressions.get(name).is_some();
-        if suppressed(&address) || suppressed(domain) {
-            return Some("recipient is suppressed");
+        let suppressed = self.suppressions.get(&address);
+        if let Some(record) = suppressed.or_else(|| self.suppressions.get(domain)) {
+            let reason = record["reason"].as_str().unwrap_or("manual");
+            return Some(format!("recipient is suppressed ({reason})"));
         }
         let allowed = &self.allowed_recipients;
         let barred = allowed.enabled && !names(&allowed.list, &address);
-        barred.then_some("recipient is not on the account's list of allowed recipients")
+        let why = "recipient is not on the account's list of allowed recipients";
+        barred.then(|| why.to_owned())
     }
 }
 

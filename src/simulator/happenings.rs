@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::clock::{Clock, Timestamp};
+use crate::provider::read_date;
 
 use super::World;
 use super::account::suppression;
@@ -35,8 +35,23 @@ pub struct Happening {
     #[serde(default)]
     pub message: String,
     /// When; now, where it is left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "moment")]
     pub at: Option<Timestamp>,
+}
+
+/// Milliseconds since 1970, as they are stored, or a date as the API writes them.
+fn moment<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::Number(number) => Ok(number.as_i64().map(Timestamp)),
+        Value::String(text) => match read_date(&text) {
+            Some(at) => Ok(Some(at)),
+            None => Err(serde::de::Error::custom(format!("{text:?} is no date"))),
+        },
+        other => Err(serde::de::Error::custom(format!("{other} is no date"))),
+    }
 }
 
 /// The kinds that are known (webhooks.md).
@@ -112,6 +127,16 @@ impl Happening {
             HappeningKind::Open | HappeningKind::Click => {
                 set("user-agent", "ExampleMail/1.0");
                 set("client", "ExampleMail");
+                set("client-device", "Desktop");
+                set("client-os", "Linux");
+                set("geoip-country", "DE");
+                let at = self.at.map(|at| at.to_string()).unwrap_or_default();
+                if self.event == HappeningKind::Open {
+                    set("read-secs", "5");
+                    set("opened-at", &at);
+                } else {
+                    set("clicked-at", &at);
+                }
             }
             _ => {}
         }
@@ -167,17 +192,27 @@ fn complete(happening: &mut Happening, delivery: &Delivery) -> Result<(), String
 }
 
 /// `POST /_events`
-pub(super) async fn take(State(world): State<Arc<World>>, Json(body): Json<Value>) -> Response {
+pub(super) async fn take(State(world): State<Arc<World>>, body: String) -> Response {
     let wrong = |why: String| (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response();
-    let items = match body {
-        Value::Array(items) => items,
-        one => vec![one],
+    let items = match serde_json::from_str(&body) {
+        Ok(Value::Array(items)) => items,
+        Ok(one) => vec![one],
+        Err(error) => return wrong(error.to_string()),
     };
-    for item in items {
-        let happening = match serde_json::from_value(item) {
-            Ok(happening) => happening,
-            Err(error) => return wrong(error.to_string()),
-        };
+    let items: Result<Vec<Happening>, _> = items.into_iter().map(serde_json::from_value).collect();
+    let items = match items {
+        Ok(items) => items,
+        Err(error) => return wrong(error.to_string()),
+    };
+    // All or none: a list with a mistake may be sent again whole.
+    let known: Vec<String> = {
+        let deliveries = world.mailroom().deliveries().into_iter();
+        deliveries.map(|delivery| delivery.email_id).collect()
+    };
+    if let Some(unknown) = items.iter().find(|item| !known.contains(&item.email_id)) {
+        return wrong(format!("there is no mail {:?}", unknown.email_id));
+    }
+    for happening in items {
         if let Err(why) = happen(&world, happening) {
             return wrong(why);
         }

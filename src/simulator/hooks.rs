@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::happenings::Happening;
 use super::mailroom::Delivery;
+use crate::clock::Timestamp;
 use crate::http::{ClientSettings, client};
 
 /// Posts this mail's events to these webhooks, in the background.
@@ -34,7 +35,7 @@ pub(super) fn announce_happening(
     let name = happening.event.hook_word();
     let mut event = base(delivery, name, &header);
     if let Some(at) = happening.at {
-        event["time"] = json!(at.to_string());
+        event["time"] = json!(whole_second(at));
     }
     if let (Some(event), Value::Object(more)) = (event.as_object_mut(), happening.particulars()) {
         event.extend(more);
@@ -94,6 +95,18 @@ fn listed<'a>(hook: &'a Map<String, Value>, member: &str) -> Vec<&'a str> {
         .collect()
 }
 
+/// `2026-02-07T18:05:02Z`
+fn whole_second(at: Timestamp) -> String {
+    let text: String = at.to_string().chars().take(19).collect();
+    format!("{text}Z")
+}
+
+/// `2026-02-07T18:05:02.199000+00:00`
+fn with_fraction(at: Timestamp) -> String {
+    let text = at.to_string();
+    format!("{}000+00:00", text.trim_end_matches('Z'))
+}
+
 fn event_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }
@@ -103,11 +116,18 @@ fn base(delivery: &Delivery, event: &str, header: impl Fn(&str) -> String) -> Va
     let (subject, message_id) = (header("Subject"), header("Message-ID"));
     json!({
         "event": event, "id": event_id(), "email_id": delivery.email_id,
-        "time": delivery.at.to_string(), "sendtime": delivery.at.to_string(),
+        "time": whole_second(delivery.at), "sendtime": with_fraction(delivery.at),
         "sender": delivery.sender, "auth": delivery.username, "subject": subject,
         "Subject": subject, "from": header("From"), "from_address": delivery.sender,
+        "from_name": name_of(&header("From")),
         "message-id": message_id, "Message-Id": message_id, "srchost": "127.0.0.1",
     })
+}
+
+/// What stands in front of the address.
+fn name_of(from: &str) -> String {
+    let name = from.split_once('<').map_or("", |(name, _)| name);
+    name.trim().trim_matches('"').to_owned()
 }
 
 fn events(delivery: &Delivery, header: impl Fn(&str) -> String) -> Vec<(&'static str, Value)> {
@@ -129,6 +149,7 @@ fn events(delivery: &Delivery, header: impl Fn(&str) -> String) -> Vec<(&'static
         let mut event = with(base("delivered"), "rcpt", json!(recipient));
         event["host"] = json!("mx.example.net [192.0.2.25]");
         event["message"] = json!("250 2.0.0 OK");
+        event["context"] = json!("Unavailable");
         events.push(("delivered", event));
     }
     for recipient in &delivery.rejected {

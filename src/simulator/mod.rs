@@ -170,7 +170,8 @@ impl Simulator {
                 }
                 for delivery in &contents.deliveries {
                     if let Some(id) = &delivery.schedule_id {
-                        account.books.scheduled.remove(id);
+                        let books = account.books_named(delivery.subaccount.as_deref());
+                        books.scheduled.remove(id);
                     }
                 }
                 Mailroom::with_ledger(ledger, contents.deliveries, contents.happenings)

@@ -12,7 +12,7 @@ use crate::provider::read_date;
 
 use super::World;
 use super::account::object;
-use super::desks::{Call, Refusal, page, unknown, within};
+use super::desks::{Call, Refusal, header_of, page, unknown, used_below, within};
 use super::happenings::{Happening, HappeningKind};
 use super::limits::sending_limit;
 use super::mailroom::Delivery;
@@ -27,7 +27,7 @@ pub(super) fn serve(world: &World, call: &Call) -> Result<Value, Refusal> {
             take(world, call, &call.request, Bytes::from(raw))
         }
         "/email/send" => {
-            let raw = compose(world, &call.request)?;
+            let raw = compose(world, call, &call.request)?;
             take(world, call, &call.request, raw)
         }
         "/email/batch" => {
@@ -42,12 +42,13 @@ pub(super) fn serve(world: &World, call: &Call) -> Result<Value, Refusal> {
                 .iter()
                 .map(|mail| {
                     schedule(mail, call.at)?;
-                    Ok((mail, compose(world, mail)?))
+                    Ok((mail, compose(world, call, mail)?))
                 })
                 .collect::<Result<_, Refusal>>()?;
+            within_limits(world, call, composed.len())?;
             let mut answers = Vec::new();
             for (mail, raw) in composed {
-                let answer = take(world, call, mail, raw)?;
+                let answer = take_admitted(world, call, mail, raw)?;
                 answers.push(match answer.get("schedule_id") {
                     Some(id) => json!({ "schedule_id": id }),
                     None => json!({ "email_id": answer["email_id"] }),
@@ -77,9 +78,11 @@ pub(super) fn send_due(world: &World, now: Timestamp) {
     loop {
         let due = {
             let account = world.account();
+            // What a closed account scheduled stays until it is opened again.
             let below = account
                 .subaccounts
                 .iter()
+                .filter(|(id, _)| account.is_active(id))
                 .map(|(id, books)| (Some(id), books));
             let mut records = [(None, &account.books)].into_iter().chain(below).flat_map(
                 |(subaccount, books)| {
@@ -107,7 +110,10 @@ pub(super) fn send_due(world: &World, now: Timestamp) {
         };
         let id = text("schedule_id").to_owned();
         let mail = Mail {
-            endpoint: "/email/send",
+            endpoint: match text("endpoint") {
+                "/email/mime" => "/email/mime",
+                _ => "/email/send",
+            },
             username: text("username").to_owned(),
             sandboxed: record.get("sandbox") == Some(&json!(true)),
             subaccount: subaccount.clone(),
@@ -117,15 +123,22 @@ pub(super) fn send_due(world: &World, now: Timestamp) {
             raw: Bytes::from(
                 // As the sent mail shows it (NOTES section 6).
                 [
-                    format!("X-Smtp2go-Schedule-Id: {id}\r\n").into_bytes(),
-                    STANDARD.decode(text("mime")).unwrap_or_default(),
+                    format!("X-Smtp2go-Schedule-Id: {id}\r\n").as_bytes(),
+                    &with_crlf(Bytes::from(
+                        STANDARD.decode(text("mime")).unwrap_or_default(),
+                    )),
                 ]
                 .concat(),
             ),
         };
         // The delivery carries the schedule's name: a kill in between sends nothing twice.
-        if submit(world, mail).is_err() {
-            tracing::info!(id, "a scheduled mail can't be read");
+        match submit(world, mail) {
+            Ok(answer) if answer["failed"] == 1 => {
+                let why = &answer["failures"][0];
+                tracing::warn!(id, %why, "a scheduled mail was refused at its time");
+            }
+            Ok(_) => {}
+            Err(_) => tracing::warn!(id, "a scheduled mail can't be read"),
         }
         {
             let mut account = world.account();
@@ -157,6 +170,46 @@ fn take(
     request: &Map<String, Value>,
     raw: Bytes,
 ) -> Result<Value, Refusal> {
+    within_limits(world, call, 1)?;
+    take_admitted(world, call, request, raw)
+}
+
+/// Whether so many more mails may be sent: by the key's own limit, and by the plan of an account below the main one.
+fn within_limits(world: &World, call: &Call, mails: usize) -> Result<(), Refusal> {
+    let username: String = call.key.chars().take(16).collect();
+    let record = world.account().key_record(&call.key).cloned();
+    if let Some((most, period)) = sending_limit(&record.unwrap_or_default()) {
+        let mut account = world.account();
+        let books = account.books_named(call.subaccount.as_deref());
+        let of_key = |mail: &&Map<String, Value>| mail.get("username") == Some(&json!(username));
+        let waiting = books.scheduled.records().filter(of_key).count();
+        drop(account);
+        let sent = world.mailroom().count_of(&username, call.at.before(period));
+        if sent + waiting + mails > most {
+            return Err(Refusal::Throttled("API key ratelimit exceeded"));
+        }
+    }
+    if let Some(id) = &call.subaccount {
+        let used = used_below(world).get(id).copied().unwrap_or(0);
+        let account = world.account();
+        let record = account.books.subaccounts.get(id);
+        let size = record.and_then(|record| record["plan_size"].as_u64());
+        let size = size.and_then(|size| usize::try_from(size).ok());
+        if size.is_some_and(|size| used + mails > size) {
+            return Err(Refusal::Quota(
+                "The monthly quota of this account is used up",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn take_admitted(
+    world: &World,
+    call: &Call,
+    request: &Map<String, Value>,
+    raw: Bytes,
+) -> Result<Value, Refusal> {
     let username: String = call.key.chars().take(16).collect();
     let (sandboxed, record) = {
         let account = world.account();
@@ -164,13 +217,6 @@ fn take(
         let record = account.key_record(&call.key).cloned();
         (sandboxed, record.unwrap_or_default())
     };
-    if let Some((most, period)) = sending_limit(&record) {
-        let since = call.at.before(period);
-        let sent = world.mailroom().count_of(&username, since);
-        if sent >= most {
-            return Err(Refusal::Throttled("API key ratelimit exceeded"));
-        }
-    }
     let audit = audit_address(&record);
     let Some(due) = schedule(request, call.at)? else {
         let mail = Mail {
@@ -186,12 +232,17 @@ fn take(
         return submit(world, mail);
     };
     let id = uuid::Uuid::now_v7().to_string();
-    let header = |name: &str| request.get(name).cloned().unwrap_or(Value::Null);
+    // A message that is sent as it is says these things itself.
+    let header = |name: &str, field: &str| match request.get(name) {
+        Some(value) => value.clone(),
+        None => json!(header_of(with_crlf(raw.clone()), field)),
+    };
     let record = json!({
-        "schedule_id": id, "schedule": due.to_string(), "due_ms": due.0, "sender": header("sender"),
-        "subject": header("subject"), "recipients": header("to"), "client_ip": "127.0.0.1",
+        "schedule_id": id, "schedule": due.to_string(), "due_ms": due.0,
+        "sender": header("sender", "From"), "subject": header("subject", "Subject"),
+        "recipients": header("to", "To"), "client_ip": "127.0.0.1",
         "username": username, "sandbox": sandboxed, "audit_email": audit,
-        "mime": STANDARD.encode(&raw),
+        "mime": STANDARD.encode(&raw), "endpoint": call.operation.path,
     });
     {
         let mut account = world.account();
@@ -229,7 +280,7 @@ fn schedule(request: &Map<String, Value>, now: Timestamp) -> Result<Option<Times
 }
 
 /// A message from its parts: put together just far enough to be delivered.
-fn compose(world: &World, request: &Map<String, Value>) -> Result<Bytes, Refusal> {
+fn compose(world: &World, call: &Call, request: &Map<String, Value>) -> Result<Bytes, Refusal> {
     let text = |field: &str| {
         request
             .get(field)
@@ -256,8 +307,9 @@ fn compose(world: &World, request: &Map<String, Value>) -> Result<Bytes, Refusal
         (text("subject"), text("text_body"), text("html_body"));
     let template = text("template_id");
     if !template.is_empty() {
-        let account = world.account();
-        let record = account.books.templates.get(&template);
+        let mut account = world.account();
+        let books = account.books_named(call.subaccount.as_deref());
+        let record = books.templates.get(&template);
         let record = record.ok_or_else(|| unknown("template", &template))?;
         let of = |member: &str| {
             record
@@ -404,7 +456,14 @@ fn scheduled(world: &World, call: &Call) -> Value {
         .map(|record| {
             let mut record = record.clone();
             record.retain(|member, _| {
-                let ours = ["due_ms", "mime", "username", "sandbox", "audit_email"];
+                let ours = [
+                    "due_ms",
+                    "mime",
+                    "username",
+                    "sandbox",
+                    "audit_email",
+                    "endpoint",
+                ];
                 !ours.contains(&member.as_str())
             });
             if let Some(Value::Array(recipients)) = record.get("recipients") {
@@ -510,11 +569,7 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
         raw,
     } = mail;
     let mut collector = HeadCollector::new(HEAD_OCTETS_MAX);
-    let mut message = raw.clone();
-    if !raw.windows(2).any(|pair| pair == b"\r\n") {
-        // The vendor's own example has bare LF line ends.
-        message = Bytes::from(String::from_utf8_lossy(&raw).replace('\n', "\r\n"));
-    }
+    let message = with_crlf(raw);
     let too_long = || Refusal::Member("mime_email", "header block too long".to_owned());
     let body = collector.feed(message).map_err(|_| too_long())?;
     let (head, rest) = collector.finish().map_err(|_| too_long())?;
@@ -547,8 +602,8 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
     let mut objection = String::new();
     let (rejected, recipients): (Vec<String>, Vec<String>) = {
         let mut account = world.account();
+        let unverified = account.object_to_sender(subaccount.as_deref(), sender.as_str());
         let books = account.books_named(subaccount.as_deref());
-        let unverified = books.object_to_sender(sender.as_str());
         // Who sent it is not there any more to be told: it shows as rejected.
         let late = unverified.is_some() && (fast || schedule_id.is_some());
         if let (Some(why), false) = (&unverified, late) {
@@ -557,20 +612,25 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
         // A sandbox accepts everything and delivers nothing (NOTES section 12).
         recipients.into_iter().partition(|recipient| {
             let why = match &unverified {
-                Some(why) => why.as_str(),
-                None if sandboxed => "credential is sandboxed",
+                Some(why) => why.clone(),
+                None if sandboxed => "credential is sandboxed".to_owned(),
                 None => books.object_to_recipient(recipient).unwrap_or_default(),
             };
             if objection.is_empty() {
-                why.clone_into(&mut objection);
+                objection.clone_from(&why);
             }
             !why.is_empty()
         })
     };
-    let raw = without_bcc(&head, &view, &rest, &body);
+    let mut raw = without_bcc(&head, &view, &rest, &body);
     let (email_id, delivery) = {
         let mut mailroom = world.mailroom();
         let email_id = mailroom.next_email_id();
+        if endpoint != "/email/mime" && !view.has("Message-ID") {
+            // As mails built by the API are named (NOTES section 7).
+            let name = format!("Message-ID: <E{email_id}@message-id.smtpcorp.com>\r\n");
+            raw = Bytes::from([name.as_bytes(), &raw].concat());
+        }
         let delivery = Delivery {
             email_id: email_id.clone(),
             at: crate::clock::Clock.wall(),
@@ -596,6 +656,21 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
         return Ok(json!({ "email_id": email_id }));
     }
     Ok(json!({ "succeeded": 1, "failed": 0, "failures": [], "email_id": email_id }))
+}
+
+/// The vendor's own example has bare LF line ends.
+fn with_crlf(raw: Bytes) -> Bytes {
+    if raw.windows(2).any(|pair| pair == b"\r\n") {
+        return raw;
+    }
+    let mut mended = Vec::with_capacity(raw.len() + raw.len() / 32);
+    for octet in &raw {
+        if *octet == b'\n' {
+            mended.push(b'\r');
+        }
+        mended.push(*octet);
+    }
+    Bytes::from(mended)
 }
 
 fn without_bcc(head: &[u8], view: &HeaderView<'_>, rest: &[u8], body: &[u8]) -> Bytes {

@@ -3,6 +3,7 @@
 
 use std::process::Stdio;
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 use smtp2go_gateway::provider::{Kind, operations};
 use smtp2go_gateway::simulator::{
@@ -1022,4 +1023,135 @@ async fn answers_are_tables_for_people() {
         })
         .collect();
     assert_golden("api-tables.txt", &(undated.join("\n") + "\n"));
+}
+
+#[tokio::test]
+async fn a_scheduled_message_with_bare_line_feeds_arrives_like_any_other() {
+    let desk = Desk::open().await;
+    let at = (smtp2go_gateway::clock::Clock.wall().0 / 1000 + 1).to_string();
+    let raw = "From: a@example.com\nTo: lf@example.org\nSubject: lf\n\nhello\n";
+    let mime = base64::engine::general_purpose::STANDARD.encode(raw);
+    desk.api(&["email", "mime", "--mime_email", &mime, "--schedule", &at])
+        .await;
+    let waiting = desk.api(&words("email scheduled-search")).await;
+    assert_eq!(waiting[0]["subject"], "lf");
+    let delivered = eventually("the scheduled mail", async || {
+        desk.simulator.deliveries().into_iter().next()
+    })
+    .await;
+    assert_eq!(delivered.recipients, ["lf@example.org"]);
+    let raw = String::from_utf8_lossy(&delivered.raw).into_owned();
+    assert!(raw.starts_with("X-Smtp2go-Schedule-Id: "), "{raw}");
+}
+
+#[tokio::test]
+async fn a_batch_over_the_limit_sends_nothing() {
+    let desk = Desk::open().await;
+    let add = words(
+        "api-keys add --endpoints * --show-secrets --custom_ratelimit true --custom_ratelimit_value 2 --custom_ratelimit_period",
+    );
+    let added = desk.api(&[&add[..], &["1 hour"]].concat()).await;
+    let key = added[0]["api_key"].as_str().unwrap();
+    let mail = json!({"sender": "a@example.com", "to": ["b@example.org"], "subject": "s", "text_body": "x"});
+    let batch = json!({ "emails": [mail, mail, mail] }).to_string();
+    let (code, _, err) = desk
+        .run_as(key, &words("email batch --json -"), &batch)
+        .await;
+    assert!(
+        code == 1 && err.contains("API key ratelimit exceeded"),
+        "{err}"
+    );
+    assert!(desk.simulator.deliveries().is_empty());
+    let patched = desk
+        .refused(&words(&format!(
+            "api-keys patch --id {key} --custom_ratelimit_value 0"
+        )))
+        .await;
+    assert!(patched.contains("custom_ratelimit_value"), "{patched}");
+}
+
+#[tokio::test]
+async fn odd_answers_make_no_panic_and_show_no_address_of_a_mail() {
+    let desk = Desk::open().await;
+    for (body, code) in [
+        (r#"{"data":[]}"#, 0),
+        (r#"{"data":"text"}"#, 0),
+        ("5", 0),
+        (r#"{"data":{"emails":{"url":"http://secret/2"}}}"#, 0),
+        (
+            r#"{"data":{"emails":[{"data":{"url":"http://secret/3"}}]}}"#,
+            0,
+        ),
+        (
+            r#"{"data":{"emails":[{"attachments":[{"url":"http://secret/4"}]}]}}"#,
+            0,
+        ),
+    ] {
+        desk.simulator.script([ScriptedFault {
+            endpoint: None,
+            times: 1,
+            fault: Fault::Status {
+                status: 200,
+                body: body.to_owned(),
+                retry_after: None,
+            },
+        }]);
+        let (was, out, err) = desk.run_as(KEY, &words("archive search"), "").await;
+        assert_eq!(was, code, "{body}: {out}{err}");
+        assert!(!out.contains("secret"), "{body}: {out}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_sees_its_own_mail_and_templates_only() {
+    let desk = Desk::open().await;
+    let api = async |line: &str| desk.api(&words(line)).await;
+    let added = api("subaccount add --fullname Branch --limit 1").await;
+    let id = added["id"].as_str().unwrap().to_owned();
+    let add = format!("api-keys add --endpoints * --show-secrets --subaccount_id {id}");
+    let key = api(&add).await[0]["api_key"].as_str().unwrap().to_owned();
+    let below = async |line: &str| desk.run_as(&key, &words(line), "").await;
+    let sent =
+        api("email send --sender a@example.com --to b@example.org --subject s --text_body x").await;
+    let email_id = sent["email_id"].as_str().unwrap();
+    let (code, _, err) = below(&format!(
+        "archive email --email_id {email_id} --out /dev/null"
+    ))
+    .await;
+    assert!(code == 1 && err.contains("no archived mail"), "{err}");
+    api(&format!(
+        "domain subaccount-access --domain example.com --subaccounts {id} --yes"
+    ))
+    .await;
+    below("template add --id t --template_name T --subject Own --html_body h --text_body x").await;
+    api("template add --id t --template_name T --subject Main --html_body h --text_body x").await;
+    let send = "email send --sender a@example.com --to c@example.org --template_id t";
+    let (code, _, err) = below(send).await;
+    assert_eq!(code, 0, "{err}");
+    let raw = desk.simulator.deliveries()[1].raw.clone();
+    let raw = String::from_utf8_lossy(&raw).into_owned();
+    assert!(
+        raw.contains("Subject: Own") && raw.contains("@message-id.smtpcorp.com>"),
+        "{raw}"
+    );
+    let (code, _, err) = below(send).await;
+    assert!(
+        code == 1 && err.contains("402") && err.contains("quota"),
+        "its plan is used up: {err}"
+    );
+    let rows = api("stats history --group_by subaccount").await;
+    assert_eq!(rows["count"], 2);
+    let (code, _, err) = below("sms send --destination +15555550100 --content x").await;
+    assert!(code == 1 && err.contains("SMS is not enabled"), "{err}");
+}
+
+#[tokio::test]
+async fn a_dry_run_needs_no_key() {
+    let out = Command::new(env!("CARGO_BIN_EXE_smtp2go-gateway"))
+        .args(["api", "users", "view", "--dry-run"])
+        .env_clear()
+        .output();
+    let out = out.await.unwrap();
+    assert!(out.status.success());
+    assert!(out.stdout.starts_with(b"POST /users/smtp/view\n"));
 }

@@ -246,10 +246,25 @@ fn flag(field: &'static Field) -> Arg {
 
 /// What fits on a line, for `-h`; `--help` says the rest.
 fn short_help(help: &str, required: bool) -> String {
-    let clause = help.split(['.', ';', ':', '(']).next().unwrap_or_default();
-    let mut words: String = clause.trim().chars().take(HELP_MAX).collect();
-    if words.len() < clause.trim().len() {
+    let sentence = |text: &str| {
+        text.split(". ")
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
+    let clause = sentence(help).trim_end_matches('.').to_owned();
+    let mut words: String = clause.chars().take(HELP_MAX).collect();
+    if words.len() < clause.len() {
+        let whole = words.rfind(' ').unwrap_or(words.len());
+        words.truncate(whole);
         words.push('…');
+    }
+    if let Some((_, default)) = help.split_once("Default: ")
+        && !words.contains("Default: ")
+    {
+        let default = sentence(default);
+        words.push_str(&format!(" [default: {}]", default.trim_end_matches('.')));
     }
     if required {
         words.push_str(" (required)");
@@ -301,7 +316,7 @@ fn request(operation: &Operation, matches: &ArgMatches) -> Result<Value, Error> 
 fn read_file(path: &PathBuf) -> Result<Value, Error> {
     let wrong = |why: String| {
         let words = format!(
-            "cannot use --json {}: {why}\nhint: `--dry-run` with the same flags shows the form that is expected\n",
+            "cannot use --json {}: {why}\nhint: a request is one JSON object; with flags instead of --json, --dry-run prints one\n",
             path.display()
         );
         Error::raw(clap::error::ErrorKind::ValueValidation, words)
@@ -319,5 +334,5 @@ fn read_file(path: &PathBuf) -> Result<Value, Error> {
     }
 }
 
-const HELP_MAX: usize = 50;
+const HELP_MAX: usize = 60;
 const COMMON: &str = "Common options";

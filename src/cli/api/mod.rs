@@ -75,7 +75,7 @@ fn terminal_width() -> Option<usize> {
 }
 
 /// Whoever reads may have left, as `head` does; anything else that goes wrong is worth a word.
-fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::of(&error)),
@@ -88,9 +88,13 @@ fn provider(options: &Options) -> Result<Provider, Failure> {
     app::provider(&config, account(&config, options)?).map_err(|error| Failure::of(&error))
 }
 
+/// Where a call would go. A dry run needs no key, and so no settings that are complete.
 fn base_url(options: &Options) -> Result<String, Failure> {
-    let config = config(options)?;
-    Ok(account(&config, options)?.api_url.clone())
+    let settings = Settings::load(&Sources::from_process(options.config.clone()))?;
+    match Config::resolve(&settings) {
+        Ok(config) => Ok(account(&config, options)?.api_url.clone()),
+        Err(_) => Ok(String::new()),
+    }
 }
 
 fn config(options: &Options) -> Result<Config, Failure> {
@@ -180,7 +184,8 @@ async fn every_page(
         return perform(provider, operation, &request).await;
     };
     let mut whole = Value::Null;
-    for page in 1..=PAGES_MAX {
+    let first = request["page"].as_u64().unwrap_or(1);
+    for page in first..first.saturating_add(PAGES_MAX) {
         let data = patiently(provider, operation, &request).await?;
         let token = data[CONTINUE_TOKEN].as_str().unwrap_or_default().to_owned();
         let added = output::join(&mut whole, data);
@@ -298,5 +303,5 @@ const THROTTLE_PAUSE: Duration = Duration::from_secs(60);
 const THROTTLES_MAX: u32 = 10;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// More pages than any account has; a token that never ends must end here.
-const PAGES_MAX: u32 = 10_000;
+const PAGES_MAX: u64 = 10_000;
 const BAR_WIDTH: usize = 30;

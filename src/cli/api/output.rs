@@ -41,13 +41,28 @@ pub(super) fn without_secrets(text: &str) -> String {
             from = start + 4;
         }
     }
-    if let Some((scheme, rest)) = shown.split_once("://")
-        && let Some((credentials, host)) = rest.split_once('@')
-        && !credentials.contains('/')
-    {
-        return format!("{scheme}://{HIDDEN}@{host}");
+    let mut parts = shown.split("://");
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find([' ', '"', '\'', ',', ')']).unwrap_or(part.len());
+        let (address, rest) = part.split_at(end);
+        let (authority, path) = match address.find('/') {
+            Some(slash) => address.split_at(slash),
+            None => (address, ""),
+        };
+        masked.push_str("://");
+        match authority.rsplit_once('@') {
+            Some((_, host)) => masked.push_str(&format!("{HIDDEN}@{host}")),
+            None => masked.push_str(authority),
+        }
+        match path.split_once('?') {
+            // A secret in the query is what the vendor suggests for webhooks.
+            Some((path, _)) => masked.push_str(&format!("{path}?{HIDDEN}")),
+            None => masked.push_str(path),
+        }
+        masked.push_str(rest);
     }
-    shown
+    masked
 }
 
 /// The secrets of a request, which an error must not repeat.
@@ -58,6 +73,12 @@ pub(super) fn secrets_of(request: &Value) -> Vec<String> {
             .iter()
             .flat_map(|(name, value)| match value {
                 Value::String(secret) if is_secret(name) => vec![secret.clone()],
+                value if is_secret(name) => {
+                    // Of another type, it may be quoted all the same.
+                    let texts = value.as_array().into_iter().flatten();
+                    let texts = texts.filter_map(Value::as_str).map(str::to_owned);
+                    texts.chain([value.to_string()]).collect()
+                }
                 value => secrets_of(value),
             })
             .collect(),
@@ -392,7 +413,8 @@ mod tests {
     fn secrets_are_masked_wherever_they_are() {
         let mut data = json!([{"api_key": "api-0123456789ABCDEF0123456789ABCDEF",
             "user": {"email_password": 12345678, "username": "a", "password": "secret12"},
-            "url": "https://me:secret12@gw.example/hook"}]);
+            "url": "https://me:secret12@gw.example/hook?token=secret12",
+            "error": "bad http://a/ and https://u:secret12@h/x"}]);
         mask(&mut data);
         let text = data.to_string();
         assert!(

@@ -13,14 +13,23 @@ pub(super) fn hide(operation: &Operation, data: &mut Value) {
     if operation.group != "archive" {
         return;
     }
-    let hide = |mail: &mut Value| {
-        if mail["url"].is_string() {
-            mail["url"] = Value::String("********".to_owned());
+    hide_addresses(data);
+}
+
+fn hide_addresses(data: &mut Value) {
+    match data {
+        Value::Array(items) => items.iter_mut().for_each(hide_addresses),
+        Value::Object(members) => {
+            for (name, value) in members {
+                if name == "url" && value.is_string() {
+                    *value = Value::String("********".to_owned());
+                } else {
+                    hide_addresses(value);
+                }
+            }
         }
-    };
-    hide(data);
-    let mails = data["emails"].as_array_mut();
-    mails.into_iter().flatten().for_each(hide);
+        _ => {}
+    }
 }
 
 /// Before anything is sent.
@@ -53,12 +62,19 @@ fn sms(request: &Value) -> Result<(), Failure> {
     }
     let segments = sms_segments(request["content"].as_str().unwrap_or_default());
     eprintln!(
-        "{segments} segment{} to {numbers} number{}: {} units",
-        if segments == 1 { "" } else { "s" },
-        if numbers == 1 { "" } else { "s" },
-        segments * numbers
+        "{} to {}: {}",
+        counted(segments, "segment"),
+        counted(numbers, "number"),
+        counted(segments * numbers, "unit")
     );
     Ok(())
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
 }
 
 /// A refused mail is an answer like any other to the API, and a failure to whoever typed the command.
@@ -80,7 +96,14 @@ pub(super) fn verdict(operation: &Operation, data: &Value) -> Result<(), Failure
     let why = data["failures"][0].as_str().unwrap_or_default();
     let words = match answers.len() {
         1 => format!("the mail was refused: {why}"),
-        all => format!("{count} of {all} mails were refused"),
+        all => {
+            let numbers = (1..).zip(answers).filter(|(_, answer)| refused(answer));
+            let numbers: Vec<String> = numbers.map(|(number, _)| number.to_string()).collect();
+            format!(
+                "{count} of {all} mails were refused: number {}",
+                numbers.join(", ")
+            )
+        }
     };
     Err(Failure::new(words.trim_end_matches([':', ' '])).hint(
         "see `api domain view`, `api single-senders view` and `api allowed-senders view` for who may send",

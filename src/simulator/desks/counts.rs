@@ -17,11 +17,17 @@ use crate::clock::Timestamp;
 pub(super) struct Seen(Vec<(Delivery, Vec<Happening>)>);
 
 impl Seen {
-    pub(super) fn of(world: &World, subaccount: Option<&str>) -> Self {
+    fn of(world: &World, subaccount: Option<&str>) -> Self {
+        let mut seen = Self::all(world);
+        seen.0
+            .retain(|(delivery, _)| delivery.subaccount.as_deref() == subaccount);
+        seen
+    }
+
+    fn all(world: &World) -> Self {
         let mailroom = world.mailroom();
         let mut happenings: Vec<Happening> = mailroom.happenings();
-        let of_account = |delivery: &Delivery| delivery.subaccount.as_deref() == subaccount;
-        let deliveries = mailroom.deliveries().into_iter().filter(of_account);
+        let deliveries = mailroom.deliveries().into_iter();
         Self(
             deliveries
                 .map(|delivery| {
@@ -47,6 +53,7 @@ struct Counts {
     used: usize,
     octets: usize,
     rejects: usize,
+    spam_rejects: usize,
     soft: usize,
     hard: usize,
     opens: usize,
@@ -66,6 +73,9 @@ impl Counts {
         self.used += delivery.recipients.len() + in_vain;
         self.octets += delivery.size;
         self.rejects += delivery.rejected.len();
+        if delivery.objection.ends_with("(spam)") {
+            self.spam_rejects += delivery.rejected.len();
+        }
         for happening in later {
             *match happening.event {
                 HappeningKind::HardBounce => &mut self.hard,
@@ -100,8 +110,18 @@ pub(super) fn history(world: &World, call: &Call) -> Value {
         "subaccount" => delivery.subaccount.clone().unwrap_or_default(),
         _ => delivery.sender.clone(),
     };
-    let seen = Seen::of(world, call.subaccount.as_deref());
-    let wanted = |delivery: &Delivery| within(delivery.at, call);
+    let below = call.texts("subaccounts");
+    // The main account sees those below it where it asks for them.
+    let all = call.subaccount.is_none() && (by == "subaccount" || !below.is_empty());
+    let seen = if all {
+        Seen::all(world)
+    } else {
+        Seen::of(world, call.subaccount.as_deref())
+    };
+    let wanted = |delivery: &Delivery| {
+        let of = delivery.subaccount.clone().unwrap_or_default();
+        within(delivery.at, call) && (below.is_empty() || below.contains(&of))
+    };
     let mut names: Vec<String> = Vec::new();
     for (delivery, _) in seen.0.iter().filter(|(delivery, _)| wanted(delivery)) {
         let name = name_of(delivery);
@@ -169,7 +189,8 @@ pub(super) fn totals(world: &World, call: &Call) -> Value {
                 all,
                 json!({
                     "email_count": counts.used, "rejects": counts.rejects,
-                    "bounce_rejects": counts.rejects, "spam_rejects": 0, "spam_emails": counts.spams,
+                    "bounce_rejects": counts.rejects - counts.spam_rejects,
+                    "spam_rejects": counts.spam_rejects, "spam_emails": counts.spams,
                     "spam_percent": spam, "unsubscribes": counts.unsubscribes,
                     "unsubscribe_percent": unsubscribe, "opens": counts.opens,
                     "clicks": counts.clicks,
@@ -180,7 +201,7 @@ pub(super) fn totals(world: &World, call: &Call) -> Value {
 }
 
 /// What the accounts below the main one have used.
-pub(super) fn used_below(world: &World) -> BTreeMap<String, usize> {
+pub(in super::super) fn used_below(world: &World) -> BTreeMap<String, usize> {
     let mut used = BTreeMap::new();
     for delivery in world.mailroom().deliveries() {
         if let Some(subaccount) = &delivery.subaccount {

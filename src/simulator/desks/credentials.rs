@@ -14,24 +14,37 @@ pub(super) fn serve(account: &mut SimulatedAccount, call: &Call) -> Result<Value
             "allowed, blocked or sandbox".to_owned(),
         ));
     }
-    if call.flag("custom_ratelimit") == Some(true) {
-        let value = call.number("custom_ratelimit_value").unwrap_or(0);
-        if !(1..=RATE_MAX).contains(&value) {
-            let why = format!("1 to {RATE_MAX}");
-            return Err(Refusal::Member("custom_ratelimit_value", why));
-        }
-        let period = call.text("custom_ratelimit_period");
-        if read_period(period).is_none() {
-            let why = format!("a period such as \"1 hour\", not {period:?}");
-            return Err(Refusal::Member("custom_ratelimit_period", why));
-        }
-    }
     let subaccount = call.subaccount.as_deref();
     match call.operation.group {
         "users" => users(account.books_named(subaccount), call),
         "api-keys" => keys(account, call),
         _ => ip_auth(account.books_named(subaccount), call),
     }
+}
+
+/// A limit that is switched on has a number and a period, whoever of several calls gave them.
+fn check_limit(record: &Map<String, Value>) -> Result<(), Refusal> {
+    let on = record.get("custom_ratelimit") == Some(&json!(true));
+    let value = record
+        .get("custom_ratelimit_value")
+        .filter(|value| !value.is_null());
+    let number = value
+        .and_then(Value::as_u64)
+        .and_then(|value| usize::try_from(value).ok());
+    if (on || value.is_some()) && !number.is_some_and(|value| (1..=RATE_MAX).contains(&value)) {
+        let why = format!("1 to {RATE_MAX}");
+        return Err(Refusal::Member("custom_ratelimit_value", why));
+    }
+    let period = record
+        .get("custom_ratelimit_period")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let off = ["", "0:00:00", "unlimited"].contains(&period);
+    if (on || !off) && read_period(period).is_none() {
+        let why = format!("a period such as \"1 hour\", not {period:?}");
+        return Err(Refusal::Member("custom_ratelimit_period", why));
+    }
+    Ok(())
 }
 
 /// Roughly: its length times what its alphabets could hold.
@@ -82,6 +95,7 @@ fn users(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
             let mut record = with_defaults(Value::Object(call.request.clone()));
             let password = json!(format!("made-up-{}", uuid::Uuid::now_v7().simple()));
             record.entry("email_password").or_insert(password);
+            check_limit(&record)?;
             record
         }
         "remove" => {
@@ -141,14 +155,15 @@ fn keys(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
             Ok(shelf.records().filter(fits).map(masked).collect())
         }
         "add" => {
-            let key = format!(
-                "api-{}",
-                uuid::Uuid::now_v7().simple().to_string().to_uppercase()
-            );
+            // What names a key are its first letters: the random ones of the two halves.
+            let made = uuid::Uuid::now_v7().simple().to_string().to_uppercase();
+            let (moment, random) = made.split_at(16);
+            let key = format!("api-{random}{moment}");
             let mut record = with_defaults(Value::Object(call.request.clone()));
             record.insert("username".to_owned(), json!(key[..16]));
             record.insert("api_key".to_owned(), json!(key));
             record.entry("endpoints").or_insert(json!(["/email/send"]));
+            check_limit(&record)?;
             shelf.put(&key, record.clone());
             // The one time that the whole key is shown.
             Ok(json!([record]))
@@ -193,6 +208,9 @@ fn ip_auth(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
         }
         // An address is added by signing in from it; here, by being edited.
         _ => {
+            if address.parse::<std::net::IpAddr>().is_err() {
+                return Err(Refusal::Member("ip_address", "an address".to_owned()));
+            }
             if shelf.get(&address).is_none() {
                 let record = json!({ "ip_address": address });
                 shelf.put(&address, with_defaults(record));
@@ -237,6 +255,7 @@ fn edited(
     }
     let allowed = record.get("status") != Some(&json!("blocked"));
     record.insert("sending_allowed".to_owned(), json!(allowed));
+    check_limit(&record)?;
     Ok(record)
 }
 

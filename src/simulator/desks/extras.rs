@@ -148,15 +148,22 @@ fn subaccount(world: &World, call: &Call) -> Result<Value, Refusal> {
         let words = "A subaccount has none of its own";
         return Err(Refusal::Exception(words.to_owned()));
     }
+    for limit in ["limit", "sms_limit"] {
+        let given = call.request.get(limit).and_then(Value::as_i64);
+        if given.is_some_and(|given| given < 0) {
+            return Err(Refusal::Exception(format!("{limit} can't be below 0")));
+        }
+    }
     let used = counts::used_below(world);
     let mut account = world.account();
     let short_messages = match account.subaccounts.get(&id) {
         Some(books) => books.sms.len(),
-        None => account
+        None if id.is_empty() => account
             .subaccounts
             .values()
             .map(|books| books.sms.len())
             .sum(),
+        None => 0,
     };
     let books = &mut account.books;
     match call.operation.verb {
@@ -189,17 +196,24 @@ fn subaccount(world: &World, call: &Call) -> Result<Value, Refusal> {
                 "archiving": call.flag("archiving").unwrap_or(false),
                 "enforce_2fa": call.flag("enforce_2fa").unwrap_or(false),
                 "sms_enabled": call.flag("enable_sms").unwrap_or(false),
-                "sms_limit": call.number("sms_limit").unwrap_or(0),
+                "sms_limit": call.number("sms_limit").unwrap_or(1000),
             }));
             books.subaccounts.put(&id, record.clone());
             Ok(Value::Object(record))
         }
         "usage" => Ok(json!({ "used": used.values().sum::<usize>() })),
+        "sms-usage" if !id.is_empty() && books.subaccounts.get(&id).is_none() => {
+            Err(unknown("subaccount", &id))
+        }
         "sms-usage" => Ok(json!({ "used": short_messages })),
         "reinvite" => {
             let address = call.text("email").to_lowercase();
             let mut records = books.subaccounts.records();
-            if records.any(|record| record["email"] == address.as_str()) {
+            let invited = |record: &Map<String, Value>| {
+                let email = record["email"].as_str().unwrap_or_default();
+                !address.is_empty() && email.eq_ignore_ascii_case(&address)
+            };
+            if records.any(invited) {
                 Ok(json!("Invitation sent"))
             } else {
                 Err(unknown("subaccount", &address))
@@ -233,7 +247,7 @@ fn subaccount(world: &World, call: &Call) -> Result<Value, Refusal> {
                             record.insert(to.to_owned(), value.clone());
                         }
                     }
-                    Ok(Value::Object(record.clone()))
+                    Ok(with_usage(record, &used))
                 }
             }
         }

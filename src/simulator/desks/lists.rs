@@ -78,7 +78,18 @@ fn domain(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
                 "The domain {name:?} is there already"
             )));
         }
-        "add" => shelf.put(&name, domain_record(&name, false)),
+        "add" => {
+            let plain = |letter: char| letter.is_alphanumeric() || ".-_".contains(letter);
+            if !name.contains('.') || !name.chars().all(plain) {
+                return Err(Refusal::Member("domain", "a domain".to_owned()));
+            }
+            let mut record = domain_record(&name, false);
+            rename_tracker(&mut record, &name, "link", call.text("tracking_subdomain"));
+            if !call.text("returnpath_subdomain").is_empty() {
+                record["domain"]["rpath_selector"] = json!(call.text("returnpath_subdomain"));
+            }
+            shelf.put(&name, record);
+        }
         "remove" => {
             let record = shelf
                 .remove(&name)
@@ -91,18 +102,31 @@ fn domain(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
                 .ok_or_else(|| unknown("domain", &name))?;
             match verb {
                 // There is no DNS here: whoever asks gets it verified.
-                "verify" => *record = domain_record(&name, true),
-                "tracking" => {
-                    let fresh = call.text("new_subdomain");
+                "verify" => {
+                    for (verified, status) in [
+                        ("dkim_verified", "dkim_status"),
+                        ("rpath_verified", "rpath_status"),
+                    ] {
+                        record["domain"][verified] = json!(true);
+                        record["domain"][status] = json!("");
+                    }
                     for tracker in record["trackers"].as_array_mut().into_iter().flatten() {
-                        if tracker["subdomain"] == call.text("old_subdomain") {
-                            tracker["subdomain"] = json!(fresh);
-                            tracker["fulldomain"] = json!(format!("{fresh}.{name}"));
-                        }
+                        tracker["cname_verified"] = json!(true);
+                        tracker["cname_status"] = json!("");
+                    }
+                }
+                "tracking" => {
+                    let (old, new) = (call.text("old_subdomain"), call.text("new_subdomain"));
+                    if !rename_tracker(record, &name, old, new) {
+                        return Err(unknown("tracking subdomain", old));
                     }
                 }
                 "returnpath" => {
-                    record["domain"]["rpath_selector"] = json!(call.text("new_subdomain"))
+                    let old = call.text("old_subdomain");
+                    if record["domain"]["rpath_selector"] != old {
+                        return Err(unknown("return-path subdomain", old));
+                    }
+                    record["domain"]["rpath_selector"] = json!(call.text("new_subdomain"));
                 }
                 _ => {
                     let access = json!({
@@ -120,11 +144,27 @@ fn domain(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
     Ok(json!({ "domains": shelf.view(&name) }))
 }
 
+/// Whether there was one of that name.
+fn rename_tracker(record: &mut Map<String, Value>, domain: &str, old: &str, new: &str) -> bool {
+    let mut found = false;
+    for tracker in record["trackers"].as_array_mut().into_iter().flatten() {
+        if tracker["subdomain"] == old && !new.is_empty() {
+            tracker["subdomain"] = json!(new);
+            tracker["fulldomain"] = json!(format!("{new}.{domain}"));
+            found = true;
+        }
+    }
+    found
+}
+
 fn single_senders(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
     let address = call.text("email_address").to_lowercase();
     let shelf = &mut books.single_senders;
     match call.operation.verb {
         "view" => Ok(json!({ "senders": shelf.view(&address) })),
+        "add" if crate::mail::Mailbox::parse(&address).is_err() => {
+            Err(Refusal::Member("email_address", "an address".to_owned()))
+        }
         "add" => {
             // Nobody can follow the link in the mail here: it counts as followed.
             let record = json!({ "email_address": address, "verified": true });

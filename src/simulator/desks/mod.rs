@@ -10,7 +10,8 @@ mod lists;
 mod reports;
 mod sms;
 
-pub(super) use reports::{header, within};
+pub(super) use counts::used_below;
+pub(super) use reports::{header, header_of, within};
 pub(super) use sms::receive_sms;
 
 use std::net::IpAddr;
@@ -86,8 +87,10 @@ pub(super) enum Refusal {
     Member(&'static str, String),
     /// It can't be done.
     Exception(String),
-    /// Too much of it.
+    /// Too much of it for now.
     Throttled(&'static str),
+    /// Too much of it for this month.
+    Quota(&'static str),
 }
 
 impl Refusal {
@@ -95,6 +98,7 @@ impl Refusal {
         match self {
             Self::Member(field, why) => answer::invalid(field, &why),
             Self::Exception(why) => answer::error(StatusCode::BAD_REQUEST, "API_EXCEPTION", &why),
+            Self::Quota(why) => answer::error(StatusCode::PAYMENT_REQUIRED, "API_EXCEPTION", why),
             Self::Throttled(why) => {
                 answer::error(StatusCode::TOO_MANY_REQUESTS, "API_EXCEPTION", why)
             }
@@ -199,7 +203,9 @@ async fn admit(
                 ));
             }
         }
-        let allow = &account.books.ip_allow_api;
+        let below = account.subaccount_of(&key);
+        let books = below.and_then(|id| account.subaccounts.get(id));
+        let allow = &books.unwrap_or(&account.books).ip_allow_api;
         // Callers are on this machine.
         let here = IpAddr::from([127, 0, 0, 1]);
         if allow.enabled && !allow.covers(here) {

@@ -1,5 +1,6 @@
 //! What became of mails: activity and archive, read from what was delivered and what happened later.
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::super::World;
@@ -43,17 +44,24 @@ fn activity(world: &World, call: &Call) -> Value {
             header(&delivery, "Subject").to_lowercase()
         };
         let all = format!(
-            "{} {} {} {about}",
+            "{} {} {} {} {about}",
             delivery.email_id.to_lowercase(),
             delivery.sender,
-            delivery.recipients.join(" ")
+            delivery.recipients.join(" "),
+            delivery.rejected.join(" ")
         );
+        let below = call.texts("subaccounts");
+        let of_account = match (&call.subaccount, &delivery.subaccount) {
+            // The main account sees those below it where it asks for them.
+            (None, Some(of)) => below.contains(of),
+            (asked, of) => asked == of && (below.is_empty() || asked.is_some()),
+        };
         let fits = (sender.is_empty() || delivery.sender == sender)
             && (id.is_empty() || delivery.email_id.to_lowercase() == id)
             && (subject.is_empty() || about.contains(&subject))
             && (anywhere.is_empty() || anywhere.split('|').any(|one| all.contains(one.trim())))
             && (users.is_empty() || users.contains(&delivery.username))
-            && delivery.subaccount == call.subaccount
+            && of_account
             && within(delivery.at, call);
         if !fits {
             continue;
@@ -165,7 +173,10 @@ fn archive(world: &World, call: &Call) -> Value {
 fn archived(world: &World, call: &Call) -> Result<Value, Refusal> {
     let id = call.text("email_id");
     let deliveries = world.mailroom().deliveries();
-    let found = deliveries.iter().find(|delivery| delivery.email_id == id);
+    let mut of_account = deliveries
+        .iter()
+        .filter(|delivery| delivery.subaccount == call.subaccount);
+    let found = of_account.find(|delivery| delivery.email_id == id);
     found
         .map(|delivery| copy(world, delivery))
         .ok_or_else(|| unknown("archived mail", id))
@@ -199,8 +210,13 @@ pub(in super::super) fn within(at: Timestamp, call: &Call) -> bool {
 
 /// The first header of this name, unfolded.
 pub(in super::super) fn header(delivery: &Delivery, name: &str) -> String {
+    header_of(delivery.raw.clone(), name)
+}
+
+/// The same of any message.
+pub(in super::super) fn header_of(raw: Bytes, name: &str) -> String {
     let mut collector = HeadCollector::new(usize::MAX);
-    let Ok(()) = collector.feed(delivery.raw.clone()).map(drop) else {
+    let Ok(()) = collector.feed(raw).map(drop) else {
         return String::new();
     };
     let Ok((head, _)) = collector.finish() else {

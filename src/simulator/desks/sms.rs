@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -12,16 +12,28 @@ use super::super::World;
 use super::super::account::object;
 use super::super::hooks;
 use super::{Call, Refusal, within};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::provider::{read_date, sms_segments};
 
 pub(super) fn serve(world: &World, call: &Call) -> Result<Value, Refusal> {
     let hooks = world.hooks(call.subaccount.as_deref());
     let mut account = world.account();
+    let plan = call
+        .subaccount
+        .as_ref()
+        .and_then(|id| account.books.subaccounts.get(id).cloned());
     let books = account.books_named(call.subaccount.as_deref());
     match call.operation.verb {
         "send" => {
             let sent = send(call)?;
+            if let Some(record) = &plan {
+                let limit = record["sms_limit"].as_u64().unwrap_or(0);
+                let after = (books.sms.len() + sent.len()) as u64;
+                if record["sms_enabled"] != true || after > limit {
+                    let words = "SMS is not enabled for this account, or its limit is reached";
+                    return Err(Refusal::Exception(words.to_owned()));
+                }
+            }
             for message in &sent {
                 hooks::announce_sms(&hooks, message);
             }
@@ -56,10 +68,6 @@ fn send(call: &Call) -> Result<Vec<Map<String, Value>>, Refusal> {
         let why = "at most 100 numbers".to_owned();
         return Err(Refusal::Member("destination", why));
     }
-    let is_number = |number: &&String| {
-        let digits = number.strip_prefix('+').unwrap_or(number);
-        !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit())
-    };
     if let Some(odd) = numbers.iter().find(|number| !is_number(number)) {
         let why = format!("{odd:?} is no number with its country code");
         return Err(Refusal::Member("destination", why));
@@ -96,7 +104,16 @@ fn fitting(messages: &[Map<String, Value>], call: &Call) -> Vec<Value> {
                 .unwrap_or_default()
         };
         let at = read_date(member("timestamp"));
-        (user.is_empty() || member("username") == user) && at.is_none_or(|at| within(at, call))
+        let unix = |name: &str| {
+            let seconds = call.request.get(name).and_then(Value::as_i64);
+            seconds.map(|seconds| Timestamp(seconds.saturating_mul(1000)))
+        };
+        let between = |at: Timestamp| {
+            unix("unix_start").is_none_or(|start| at >= start)
+                && unix("unix_end").is_none_or(|end| at < end)
+                && within(at, call)
+        };
+        (user.is_empty() || member("username") == user) && at.is_none_or(between)
     };
     messages
         .iter()
@@ -115,11 +132,21 @@ pub(in super::super) struct Received {
     content: String,
 }
 
-/// `POST /_sms`
+/// `POST /_sms`, such as `{"from": "+15555550100", "to": "+15555550199", "content": "STOP"}`
 pub(in super::super) async fn receive_sms(
     State(world): State<Arc<World>>,
-    Json(received): Json<Received>,
-) -> StatusCode {
+    body: String,
+) -> Response {
+    let wrong = |why: String| (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response();
+    let received: Received = match serde_json::from_str(&body) {
+        Ok(received) => received,
+        Err(error) => return wrong(error.to_string()),
+    };
+    for number in [&received.from, &received.to] {
+        if !is_number(number) {
+            return wrong(format!("{number:?} is no number with its country code"));
+        }
+    }
     let message = json!({
         "source_address": received.from, "destination_address": received.to,
         "timestamp": Clock.wall().to_string(), "content": received.content,
@@ -127,7 +154,12 @@ pub(in super::super) async fn receive_sms(
     });
     world.account().books.sms_received.push(object(message));
     world.note_account();
-    StatusCode::NO_CONTENT
+    StatusCode::NO_CONTENT.into_response()
+}
+
+fn is_number(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit())
 }
 
 const NUMBERS_MAX: usize = 100;
