@@ -1,6 +1,6 @@
 //! Commands and flags.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -34,6 +34,15 @@ pub(super) enum Command {
     Queue(QueueCommand),
     /// Print everything that happened to one message
     Trace(MessageOptions),
+    /// Explain what would become of a message, rule by rule
+    Why(WhyOptions),
+    /// Look at the provider's rules that are in force
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Look for what is wrong: key, permissions, network, disk, rules
+    Doctor(DoctorOptions),
+    /// List what was refused, newest first, with the rules that took part
+    Refusals(RefusalsOptions),
     /// Set up devices
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -52,7 +61,7 @@ pub(super) struct CompletionsOptions {
     pub(super) shell: Shell,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct ConfigOption {
     /// Settings file; below it are the defaults, above it the environment (S2G__…, SMTP2GO_API_KEY)
     #[arg(long, value_name = "FILE")]
@@ -166,6 +175,94 @@ pub(super) struct MessageOptions {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct WhyOptions {
+    /// The client's address
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub(super) from_ip: IpAddr,
+    /// Who has signed in: a device, its user name, or an SMTP user
+    #[arg(long, value_name = "NAME")]
+    pub(super) user: Option<String>,
+    /// MAIL FROM; "" for the null reverse-path
+    #[arg(long, value_name = "ADDR")]
+    pub(super) mail_from: Option<String>,
+    /// An address of the From or Sender header; may be given several times
+    #[arg(long, value_name = "ADDR")]
+    pub(super) header_from: Vec<String>,
+    /// RCPT TO; may be given several times
+    #[arg(long, value_name = "ADDR")]
+    pub(super) rcpt: Vec<String>,
+    /// The listener [default: the first one]
+    #[arg(long, value_name = "NAME")]
+    pub(super) listener: Option<String>,
+    /// The connection is encrypted
+    #[arg(long)]
+    pub(super) tls: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) remote: RemoteOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RulesCommand {
+    /// Print where every section stands, or the entries of one
+    Show(RulesShowOptions),
+    /// Fetch all sections now
+    Sync(RulesSyncOptions),
+    /// Print how what the provider says now differs from what is in force; changes nothing
+    Diff(RulesOptions),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RulesOptions {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) remote: RemoteOptions,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RulesShowOptions {
+    /// Print the entries of this section, such as `domains` or `default/suppressions`
+    #[arg(value_name = "[ACCOUNT/]SECTION")]
+    pub(super) section: Option<String>,
+    #[command(flatten)]
+    pub(super) rules: RulesOptions,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RulesSyncOptions {
+    /// Believe lists that have suddenly shrunk, too
+    #[arg(long)]
+    pub(super) accept: bool,
+    #[command(flatten)]
+    pub(super) rules: RulesOptions,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct DoctorOptions {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) remote: RemoteOptions,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RefusalsOptions {
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(super) limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) remote: RemoteOptions,
+}
+
+#[derive(Args, Clone, Debug)]
 pub(super) struct RemoteOptions {
     #[command(flatten)]
     pub(super) config: ConfigOption,

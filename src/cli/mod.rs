@@ -14,9 +14,11 @@ mod api;
 mod arguments;
 mod demo;
 mod device;
+mod doctor;
 mod failure;
 mod queue;
 mod remote;
+mod rules;
 mod run;
 mod show;
 mod signals;
@@ -26,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use arguments::{Arguments, Command, DeviceCommand, QueueCommand};
+use arguments::{Arguments, Command, DeviceCommand, QueueCommand, RulesCommand};
 use failure::Failure;
 
 /// Parses the arguments, runs the command, says how it went.
@@ -66,6 +68,12 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Queue(QueueCommand::Drop(options)) => queue::order("drop", options).await,
         Command::Queue(QueueCommand::Export(options)) => queue::export(options).await,
         Command::Trace(options) => queue::trace(options).await,
+        Command::Why(options) => rules::why(options).await,
+        Command::Rules(RulesCommand::Show(options)) => rules::show(options).await,
+        Command::Rules(RulesCommand::Sync(options)) => rules::sync(options).await,
+        Command::Rules(RulesCommand::Diff(options)) => rules::diff(options).await,
+        Command::Refusals(options) => rules::refusals(options).await,
+        Command::Doctor(options) => doctor::doctor(options).await,
         Command::Device(DeviceCommand::Password(options)) => device::password(options),
         Command::Api(command) => api::run(command).await,
         Command::Completions(options) => {

@@ -80,7 +80,7 @@ async fn fetch(remote: RemoteOptions, id: &SpoolId) -> Result<MessageRecord, Fai
     remote.get(&format!("/api/trace/{id}")).await
 }
 
-fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::of(&error))?;
     println!("{text}");
     Ok(())

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::{AdminConfig, Secret, Settings, Sources};
@@ -50,6 +51,21 @@ impl Remote {
         self.succeed(self.client.get(url)).await
     }
 
+    /// Asks with a question in JSON; the answer is JSON, too.
+    pub(super) async fn ask<Q: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        question: &Q,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(question).map_err(|error| Failure::of(&error))?;
+        let request = self.client.post(self.url(path));
+        let request = request
+            .header("content-type", "application/json")
+            .body(body);
+        let answer = self.succeed(request).await?;
+        serde_json::from_slice(&answer).map_err(|error| Failure::of(&error))
+    }
+
     /// Orders something.
     pub(super) async fn post(&self, path: &str) -> Result<(), Failure> {
         let request = self.client.post(self.url(path));
@@ -81,7 +97,7 @@ impl Remote {
             let status = response.status();
             Ok((status, response.bytes().await?.to_vec()))
         };
-        match tokio::time::timeout(Duration::from_secs(30), exchange).await {
+        match tokio::time::timeout(ANSWER_MAX, exchange).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.unreachable(error)),
             Err(_) => Err(Failure::new(format!(
@@ -104,6 +120,9 @@ impl Remote {
         Failure::new(words).hint("is it running? --admin or admin.bind say where it is")
     }
 }
+
+/// Looking at all rules of all accounts takes its time.
+const ANSWER_MAX: Duration = Duration::from_secs(300);
 
 /// `health`: exit code 0 when mail is accepted.
 pub(super) async fn health(options: RemoteOptions) -> Result<(), Failure> {

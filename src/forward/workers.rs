@@ -173,6 +173,7 @@ impl Forwarder {
         let mut lanes: HashMap<task::Id, String> = HashMap::new();
         let mut others_at = self.shared.clock.now();
         let mut paced = Paced::default();
+        let mut rules = self.shared.rules.clone();
         let doubts = tokio::spawn(settle_doubts(self.shared.clone(), stop.clone()));
         while !stop.is_cancelled() {
             arrivals.mark_unchanged();
@@ -194,6 +195,8 @@ impl Forwarder {
                         self.ended(ended, attempts.len(), &mut lanes);
                     }
                 }
+                // A limit may have ended: who waits for it is looked at again.
+                Ok(()) = rules.changed() => paced.until.clear(),
                 // With all slots taken nothing new could be started.
                 () = self.shared.woken.notified() => {}
                 changed = arrivals.changed(), if !busy => if changed.is_err() { break },

@@ -229,6 +229,11 @@ fn fetched<T>(read: Read<T>, value: fn(Arc<T>) -> SectionValue) -> Fetched {
     }
 }
 
+/// The operations that a key must be permitted for all sections.
+pub fn needed_permissions() -> Vec<&'static str> {
+    SectionName::ALL.into_iter().map(path_of).collect()
+}
+
 /// The operation that shows a section: what a key needs permission for.
 pub(super) fn path_of(section: SectionName) -> &'static str {
     match section {

@@ -22,6 +22,7 @@ mod snapshot;
 mod status;
 mod values;
 
+pub use fetch::needed_permissions;
 pub use publisher::Publisher;
 pub use refresher::{SyncHandle, SyncSettings, Synchroniser};
 pub use status::{EntryDiff, SectionDiff, SectionState, SectionStatus};

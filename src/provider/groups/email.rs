@@ -28,7 +28,7 @@ operation! {
         html_body: Option<String>,
         /// A body of spaces only is legal.
         text_body: Option<String>,
-        /// e.g. Reply-To.
+        /// Such as Reply-To.
         custom_headers: Option<Vec<Map<String, Value>>>,
         /// Attachments.
         attachments: Option<Vec<Map<String, Value>>>,

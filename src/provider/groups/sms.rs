@@ -121,7 +121,7 @@ record! {
         destination_address_country: String,
         /// Format.
         format: String,
-        /// Free text, e.g. "Message sent".
+        /// Free text, such as "Message sent".
         status: String,
         /// Content.
         content: String,

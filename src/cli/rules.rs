@@ -1,0 +1,247 @@
+//! `why`, `rules` and `refusals`: which rules are in force, and what they decide.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::admin::WhyQuestion;
+use crate::intake::RefusalRecord;
+use crate::mail::Explanation;
+use crate::policy::Explained;
+use crate::sync::{SectionDiff, SectionStatus};
+
+use super::api::{print, printable};
+use super::arguments::{
+    RefusalsOptions, RulesOptions, RulesShowOptions, RulesSyncOptions, WhyOptions,
+};
+use super::failure::Failure;
+use super::queue::print_json;
+use super::remote::Remote;
+
+/// Exit code 0 whether it would be accepted or not: the question was answered.
+pub(super) async fn why(options: WhyOptions) -> Result<(), Failure> {
+    let remote = Remote::new(options.remote)?;
+    let question = WhyQuestion {
+        from_ip: Some(options.from_ip),
+        listener: options.listener,
+        user: options.user,
+        tls: options.tls,
+        mail_from: options.mail_from,
+        header_from: options.header_from,
+        rcpt: options.rcpt,
+    };
+    let explained: Explained = remote.ask("/api/why", &question).await?;
+    if options.json {
+        return print_json(&explained);
+    }
+    let mut text = String::new();
+    let decision = if explained.accepted {
+        "accepted"
+    } else {
+        "refused"
+    };
+    let _ = writeln!(text, "{decision}: {}", printable(&explained.reply));
+    for (name, value) in [
+        ("account", &explained.account),
+        ("device", &explained.device),
+        ("sender", &explained.sender_action),
+        ("hint", &explained.hint),
+    ] {
+        if !value.is_empty() {
+            let _ = writeln!(text, "{name:<8} {}", printable(value));
+        }
+    }
+    let _ = writeln!(text);
+    steps(&mut text, &explained.rules);
+    print(&text)
+}
+
+fn steps(text: &mut String, rules: &Explanation) {
+    for step in &rules.0 {
+        let age = step.age.map(|age| format!(", {} old", duration(age)));
+        let subject = match step.subject.as_str() {
+            "" => String::new(),
+            subject => format!(" {subject}"),
+        };
+        let line = format!(
+            "  {:<9} {:<12} {}{subject}: {}{}",
+            step.stage,
+            step.says.word(),
+            step.source,
+            step.value,
+            age.unwrap_or_default()
+        );
+        let _ = writeln!(text, "{}", printable(&line));
+    }
+}
+
+/// Such as `3m 20s`.
+fn duration(seconds: u64) -> String {
+    humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string()
+}
+
+pub(super) async fn show(options: RulesShowOptions) -> Result<(), Failure> {
+    let remote = Remote::new(options.rules.remote)?;
+    let Some(section) = options.section else {
+        let sections: Vec<SectionStatus> = remote.get("/api/rules").await?;
+        return statuses(&sections, options.rules.json);
+    };
+    let (account, section) = section.split_once('/').unwrap_or(("default", &section));
+    let path = format!("/api/rules/{account}/{section}");
+    let entries: Vec<(String, String)> = remote.get(&path).await?;
+    if options.rules.json {
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|(entry, about)| json!({ "entry": entry, "about": about }))
+            .collect();
+        return print_json(&entries);
+    }
+    let width = entries.iter().map(|(entry, _)| entry.len()).max();
+    let width = width.unwrap_or(0).min(ENTRY_WIDTH_MAX);
+    let mut text = String::new();
+    for (entry, about) in &entries {
+        let line = format!("{:<width$}  {}", printable(entry), printable(about));
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    print(&text)?;
+    if entries.is_empty() {
+        eprintln!("no entries");
+    }
+    Ok(())
+}
+
+pub(super) async fn sync(options: RulesSyncOptions) -> Result<(), Failure> {
+    let remote = Remote::new(options.rules.remote)?;
+    let path = format!("/api/rules/sync?accept={}", options.accept);
+    eprintln!("asking the provider …");
+    let sections: Vec<SectionStatus> = remote.ask(&path, &json!({})).await?;
+    statuses(&sections, options.rules.json)?;
+    let failed = sections
+        .iter()
+        .filter(|section| !section.trouble.is_empty());
+    match failed.count() {
+        0 => Ok(()),
+        count => Err(
+            Failure::new(format!("{count} sections could not be refreshed"))
+                .hint("what was known of them stays in force; the line below each says why"),
+        ),
+    }
+}
+
+fn statuses(sections: &[SectionStatus], as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        return print_json(&sections);
+    }
+    if sections.is_empty() {
+        eprintln!("rules are not fetched: sync.enabled is false");
+        return Ok(());
+    }
+    let mut text = format!(
+        "{:<12} {:<19} {:<15} {:>8} {:<13} {:<12}\n",
+        "ACCOUNT", "SECTION", "STATE", "ENTRIES", "SETTING", "AGE"
+    );
+    for section in sections {
+        let age = section.age.map_or_else(|| "never".to_owned(), duration);
+        let stale = if section.stale { " STALE" } else { "" };
+        let line = format!(
+            "{:<12} {:<19} {:<15} {:>8} {:<13} {age}{stale}",
+            section.account,
+            section.section.word(),
+            section.state.word(),
+            section.entries,
+            section.setting
+        );
+        let _ = writeln!(text, "{}", line.trim_end());
+        if !section.trouble.is_empty() {
+            let _ = writeln!(text, "{:13}{}", "", printable(&section.trouble));
+        }
+        if section.odd > 0 {
+            let first = section.odd_entries.join("; ");
+            let _ = writeln!(
+                text,
+                "{:13}{} not understood and skipped: {}",
+                "",
+                section.odd,
+                printable(&first)
+            );
+        }
+    }
+    print(&text)
+}
+
+pub(super) async fn diff(options: RulesOptions) -> Result<(), Failure> {
+    let remote = Remote::new(options.remote)?;
+    eprintln!("asking the provider …");
+    let sections: Vec<SectionDiff> = remote.get("/api/rules/diff").await?;
+    if options.json {
+        return print_json(&sections);
+    }
+    let mut text = String::new();
+    for section in &sections {
+        let name = format!("{}/{}", section.account, section.section);
+        if !section.trouble.is_empty() {
+            eprintln!("{name}: not fetched: {}", printable(&section.trouble));
+        }
+        if let Some((before, after)) = &section.setting {
+            let _ = writeln!(text, "{name}: {before} -> {after}");
+        }
+        for entry in &section.entries {
+            let about = |about: &Option<String>| match about.as_deref() {
+                None | Some("") => String::new(),
+                Some(about) => format!(" ({})", printable(about)),
+            };
+            let (mark, words) = match (&entry.before, &entry.after) {
+                (Some(_), None) => ('-', about(&entry.before)),
+                (None, _) => ('+', about(&entry.after)),
+                _ => (
+                    '~',
+                    format!("{} ->{}", about(&entry.before), about(&entry.after)),
+                ),
+            };
+            let _ = writeln!(text, "{mark} {name} {}{words}", printable(&entry.entry));
+        }
+        if section.more > 0 {
+            let _ = writeln!(text, "  {name}: and {} more", section.more);
+        }
+    }
+    if text.is_empty() {
+        eprintln!("no differences");
+    }
+    print(&text)
+}
+
+pub(super) async fn refusals(options: RefusalsOptions) -> Result<(), Failure> {
+    let remote = Remote::new(options.remote)?;
+    let path = format!("/api/refusals?limit={}", options.limit);
+    let records: Vec<RefusalRecord> = remote.get(&path).await?;
+    if options.json {
+        return print_json(&records);
+    }
+    let mut text = String::new();
+    for record in &records {
+        let who = record.identity.as_deref().map(|who| format!(" as {who}"));
+        let line = format!(
+            "{}  session {}  {} on {}{}  {}: {}",
+            record.at,
+            record.session,
+            record.peer,
+            record.listener,
+            who.unwrap_or_default(),
+            record.stage,
+            record.reply
+        );
+        let _ = writeln!(
+            text,
+            "{}\n  hint      {}",
+            printable(&line),
+            printable(&record.hint)
+        );
+        steps(&mut text, &record.rules);
+    }
+    if records.is_empty() {
+        eprintln!("nothing was refused");
+    }
+    print(&text)
+}
+
+const ENTRY_WIDTH_MAX: usize = 60;
