@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
-use super::{AddressPattern, Mailbox};
+use super::{AddressPattern, Mailbox, Suppressions};
 
 /// All sections of one account.
 #[derive(Clone, Debug, Default)]
@@ -426,22 +426,6 @@ impl SingleSenders {
     /// Whether this address may send by itself.
     pub fn verified(&self, mailbox: &Mailbox) -> bool {
         self.0.get(mailbox.key().as_str()) == Some(&true)
-    }
-}
-
-/// Addresses and domains that get no mail, each with its reason.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Suppressions(pub HashMap<Box<str>, SuppressionReason>);
-
-impl Suppressions {
-    /// What suppresses this address: itself, or its whole domain.
-    pub fn covering(&self, mailbox: &Mailbox) -> Option<(&str, SuppressionReason)> {
-        let found = self.0.get_key_value(mailbox.key().as_str());
-        let found = found.or_else(|| {
-            let domain = mailbox.domain().to_ascii_lowercase();
-            self.0.get_key_value(domain.as_str())
-        });
-        found.map(|(entry, reason)| (entry.as_ref(), *reason))
     }
 }
 

@@ -15,12 +15,13 @@ mod network;
 mod outcome;
 pub mod reply;
 mod rules;
+mod suppressions;
 mod verdict;
 
 pub use account_rules::{
     AccountRules, AddressList, Confirmed, Domains, IpAuth, IpAuthRule, IpList, ListMode,
     PasswordHash, RateLimit, RecipientList, Section, SectionName, SenderList, SingleSenders,
-    Standing, SuppressionReason, Suppressions, UnknownSection, UserRule, Users, fold_entry,
+    Standing, SuppressionReason, UnknownSection, UserRule, Users, fold_entry,
 };
 pub use dispatch::{Dispatch, Edit, EditError, Hidden, Mismatch, apply_edits};
 pub use envelope::{Envelope, HeaderSender, Recipients, ReversePath};
@@ -36,4 +37,5 @@ pub use rules::{
     DeviceRule, FromOverride, IpRule, IpSource, KnowledgeRule, LimitOwner, ListenerRule, Rules,
     USER_LANE, WhenStale, WithoutRules,
 };
+pub use suppressions::{Suppressions, SuppressionsBuilder};
 pub use verdict::{Basis, Submitter, Verdict};

@@ -302,26 +302,28 @@ fn too_slow(what: &'static str) -> ApiError {
 
 /// The `data` of an answer (or its root, as old answers have it), and the request id.
 fn read_data<T: DeserializeOwned>(body: &[u8]) -> Result<(T, String), ApiError> {
-    let root: Value = serde_json::from_slice(body).map_err(|error| ApiError::Unintelligible {
-        why: format!("not JSON: {error}"),
-        request_id: String::new(),
-    })?;
+    let mut root: Value =
+        serde_json::from_slice(body).map_err(|error| ApiError::Unintelligible {
+            why: format!("not JSON: {error}"),
+            request_id: String::new(),
+        })?;
     let request_id = root["request_id"]
         .as_str()
         .or(root["data"]["request_id"].as_str())
         .unwrap_or_default()
         .to_owned();
-    let data = match &root["data"] {
+    // Taken out, not copied: an answer may have tens of thousands of records.
+    let data = match root.get_mut("data").map(Value::take) {
+        None => root,
         // No data is an empty list to whoever expects one, and no record to others.
-        data if data.is_null() && root.get("data").is_some() => match T::deserialize(data) {
+        Some(Value::Null) => match T::deserialize(&Value::Null) {
             Ok(nothing) => return Ok((nothing, request_id)),
-            Err(_) => &root,
+            Err(_) => root,
         },
-        Value::Null => &root,
         // One client reports results one level deeper.
-        data => match &data["email_response"] {
-            Value::Null => data,
-            inner => inner,
+        Some(mut data) => match data.get_mut("email_response").map(Value::take) {
+            None | Some(Value::Null) => data,
+            Some(inner) => inner,
         },
     };
     match T::deserialize(data) {
@@ -335,6 +337,10 @@ fn read_data<T: DeserializeOwned>(body: &[u8]) -> Result<(T, String), ApiError> 
 
 /// Some 200 answers carry an error and nothing else (NOTES section 3).
 fn carries_error(body: &[u8]) -> bool {
+    if body.len() > REFUSAL_OCTETS_MAX {
+        // No error is that long; reading it twice would cost as much as reading it.
+        return false;
+    }
     let root: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     let member = |name: &str| match &root["data"][name] {
         Value::Null => root[name].clone(),

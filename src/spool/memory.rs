@@ -4,6 +4,7 @@
 //! copied.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
@@ -557,15 +558,18 @@ impl Store for MemoryStore {
         &mut self,
         account: &str,
         parts: &[RulesPart],
-        replace: bool,
+        keep: Option<RangeInclusive<u32>>,
     ) -> Result<(), SpoolError> {
         let rules = &mut self.tables.rules;
-        if replace && let Some(first) = parts.first() {
-            rules.retain(|(of, section, _), _| of != account || *section != first.section);
-        }
         for part in parts {
             let key = (account.to_owned(), part.section.clone(), part.number);
             rules.insert(key, part.record.clone());
+        }
+        if let (Some(keep), Some(first)) = (keep, parts.first()) {
+            rules.retain(|(of, section, number), _| {
+                let of_section = of == account && *section == first.section;
+                !of_section || *number == 0 || keep.contains(number)
+            });
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What a store must be able to do; called by one thread, inside transactions that thread opens.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
@@ -122,12 +124,13 @@ pub trait Store: Send {
     fn lane_changes(&mut self) -> Vec<(String, u64)>;
     /// How many dispatches stand where.
     fn counts(&self) -> Counts;
-    /// Stores parts of one section of an account's rules; with `replace` all its other parts go.
+    /// Stores parts of one section of an account's rules. With `keep`, its parts go whose number is neither 0 nor
+    /// one of these.
     fn put_rules(
         &mut self,
         account: &str,
         parts: &[RulesPart],
-        replace: bool,
+        keep: Option<RangeInclusive<u32>>,
     ) -> Result<(), SpoolError>;
     /// All stored parts of an account's rules, by section and number.
     fn rules(&mut self, account: &str) -> Result<Vec<RulesPart>, SpoolError>;

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -313,7 +314,8 @@ impl Spool {
         self.write(Write::Probe).await
     }
 
-    /// Stores parts of one section of an account's rules; with `replace` all its other parts go.
+    /// Stores parts of one section of an account's rules. With `keep`, its parts go whose number is neither 0 nor
+    /// one of these.
     ///
     /// # Errors
     /// When they are not durable.
@@ -321,10 +323,10 @@ impl Spool {
         &self,
         account: &str,
         parts: Vec<RulesPart>,
-        replace: bool,
+        keep: Option<RangeInclusive<u32>>,
     ) -> Result<(), SpoolError> {
         let account = account.to_owned();
-        self.write(Write::Rules(account, parts, replace)).await
+        self.write(Write::Rules(account, parts, keep)).await
     }
 
     /// All stored parts of an account's rules, by section and number.
@@ -484,7 +486,7 @@ pub(super) enum Write {
     Settle(Attempt, Transition),
     Resolve(DispatchKey, Finding),
     Hold(DispatchKey, Diagnostic),
-    Rules(String, Vec<RulesPart>, bool),
+    Rules(String, Vec<RulesPart>, Option<RangeInclusive<u32>>),
     Refusal(String),
     Probe,
 }
@@ -641,7 +643,9 @@ impl Writer {
             Write::Settle(attempt, transition) => self.store.settle(attempt, transition, now),
             Write::Resolve(key, finding) => self.store.resolve(*key, finding, now),
             Write::Hold(key, why) => self.store.hold(*key, why, now),
-            Write::Rules(account, parts, replace) => self.store.put_rules(account, parts, *replace),
+            Write::Rules(account, parts, keep) => {
+                self.store.put_rules(account, parts, keep.clone())
+            }
             Write::Refusal(record) => self.store.note_refusal(record),
             Write::Probe => {
                 // Real writes to real tables, undone in the same transaction.

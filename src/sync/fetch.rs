@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use futures_util::TryStreamExt as _;
 
 use crate::auth::hash_password;
-use crate::mail::{PasswordHash, SectionName, Standing, Suppressions, Users};
+use crate::mail::{PasswordHash, SectionName, Standing, Users};
 use crate::provider::groups::allowed_recipients::ViewAllowedRecipients;
 use crate::provider::groups::allowed_senders::ViewAllowedSenders;
 use crate::provider::groups::domain::ViewDomains;
@@ -19,7 +19,7 @@ use crate::provider::groups::suppression::ViewSuppressions;
 use crate::provider::groups::users::{SmtpUserResults, ViewSmtpUsers};
 use crate::provider::{ApiError, Endpoint, Provider};
 
-use super::reading::{self, Odd, Read, Unusable};
+use super::reading::{self, Gathered, Odd, Read, Unusable};
 use super::values::SectionValue;
 
 /// What a look found.
@@ -138,8 +138,7 @@ impl Fetcher {
         };
         let pages = self.provider.pages(request);
         futures_util::pin_mut!(pages);
-        let mut found = Suppressions::default();
-        let (mut odd, mut newest) = (Odd::default(), String::new());
+        let mut gathered = Gathered::default();
         let (mut given, mut total) = (0, 0);
         for _ in 0..PAGES_MAX {
             let Some(page) = pages.try_next().await? else {
@@ -149,17 +148,17 @@ impl Fetcher {
             let says = page.total_results.as_ref();
             total = total.max(says.and_then(serde_json::Number::as_u64).unwrap_or(0));
             given += count;
-            reading::read_suppressions(page, &mut found, &mut odd, &mut newest)?;
+            reading::read_suppressions(page, &mut gathered)?;
         }
         // Some come and go while pages are turned; a twentieth does not.
         if given < total - total / 20 {
             return Err(FetchError::Incomplete { total, given });
         }
-        found.0.shrink_to_fit();
+        let table = gathered.table.build();
         Ok(Fetched {
-            value: SectionValue::Suppressions(Arc::new(found)),
-            odd,
-            newest,
+            value: SectionValue::Suppressions(Arc::new(table)),
+            odd: gathered.odd,
+            newest: gathered.newest,
         })
     }
 
@@ -170,11 +169,10 @@ impl Fetcher {
             email_address: Some(entry.to_owned()),
             ..ViewSuppressions::default()
         };
-        let mut found = Suppressions::default();
-        let (mut odd, mut newest) = (Odd::default(), String::new());
+        let mut gathered = Gathered::default();
         let page = self.provider.call(&request).await?;
-        reading::read_suppressions(page, &mut found, &mut odd, &mut newest)?;
-        Ok(found.0.contains_key(entry))
+        reading::read_suppressions(page, &mut gathered)?;
+        Ok(gathered.table.build().get(entry).is_some())
     }
 
     async fn users(&self, before: Option<&Users>) -> Result<Fetched, FetchError> {

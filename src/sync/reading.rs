@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::mail::{
     AddressList, Domains, IpAuth, IpAuthRule, IpList, ListMode, RateLimit, RecipientList,
-    SenderList, SingleSenders, Standing, SuppressionReason, Suppressions, UserRule, Users,
+    SenderList, SingleSenders, Standing, SuppressionReason, SuppressionsBuilder, UserRule, Users,
     fold_entry, read_network,
 };
 use crate::provider::groups::{
@@ -188,28 +188,36 @@ pub(super) fn read_single_senders(
     Ok(Read { value, odd })
 }
 
+/// Suppressions, gathered page by page.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) table: SuppressionsBuilder,
+    pub(super) odd: Odd,
+    /// The newest of them, as the provider writes times.
+    pub(super) newest: String,
+}
+
 /// One page; an entry that is no address and no domain matches only what reads the same.
 pub(super) fn read_suppressions(
     page: suppression::Suppressions,
-    into: &mut Suppressions,
-    odd: &mut Odd,
-    newest: &mut String,
+    into: &mut Gathered,
 ) -> Result<(), Unusable> {
-    odd.add_rest(&page.more, "results");
+    into.odd.add_rest(&page.more, "results");
     for entry in page.results.ok_or(Unusable("results"))? {
         let text = entry.email_address.unwrap_or_default();
         let (folded, understood) = fold_entry(&text);
         if !understood {
-            odd.add(format!("{text:?} is no address and no domain"));
+            into.odd
+                .add(format!("{text:?} is no address and no domain"));
         }
         if folded.is_empty() {
             continue;
         }
         let reason = SuppressionReason::read(&entry.reason.unwrap_or_default());
-        into.0.insert(folded.into(), reason);
+        into.table.add(&folded, Some(reason));
         let at = entry.timestamp.unwrap_or_default();
-        if at > *newest {
-            *newest = at;
+        if at > into.newest {
+            into.newest = at;
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use crate::mail::{
 };
 use crate::policy::RuleDoubt;
 use crate::provider::{ApiError, Disposition, Provider, read_date};
-use crate::spool::Spool;
+use crate::spool::{Spool, SpoolError};
 
 use super::fetch::{FetchError, Fetched, Fetcher, path_of};
 use super::publisher::Publisher;
@@ -77,6 +77,8 @@ struct Held {
     fresh: bool,
     guard: ShrinkGuard,
     stale_told: bool,
+    /// Whether it is on disk as it is here.
+    stored: bool,
     due: Instant,
     looked_at: Option<Instant>,
     failures: u32,
@@ -233,7 +235,11 @@ impl Synchroniser {
         };
         for (section, why, parts) in untrusted {
             self.journal.rules_set_aside(&self.account, section, &why);
-            if let Err(error) = self.spool.put_rules(&self.account, parts, true).await {
+            if let Err(error) = self
+                .spool
+                .put_rules(&self.account, parts, Some(1..=u32::MAX))
+                .await
+            {
                 self.journal
                     .spool_failed("setting stored rules aside", &error);
             }
@@ -250,6 +256,7 @@ impl Synchroniser {
             held.confirmed = Confirmed::new(stored.header.confirmed_at);
             held.written_at = stored.header.confirmed_at;
             held.value = Some(value);
+            held.stored = true;
             held.header = Some(stored.header);
         }
         self.publish();
@@ -431,13 +438,18 @@ impl Synchroniser {
             }
         }
         let digest = value.digest();
-        let unchanged = header
+        let stored = lock(&self.held)
+            .get(&section)
+            .is_some_and(|held| held.stored);
+        let same = header
             .as_ref()
             .is_some_and(|header| header.digest == digest);
+        let unchanged = same && stored;
         let mut fresh = Header {
-            version: 0,
+            version: snapshot::VERSION,
             confirmed_at: now,
             digest,
+            first: header.as_ref().map_or(1, |header| header.first),
             pieces: header.as_ref().map_or(0, |header| header.pieces),
             full_at: header.as_ref().and_then(|header| header.full_at),
             newest: header
@@ -445,9 +457,6 @@ impl Synchroniser {
                 .map(|header| header.newest.clone())
                 .unwrap_or_default(),
         };
-        if let Some(header) = &header {
-            fresh.version = header.version;
-        }
         if section == SectionName::Suppressions {
             if full {
                 fresh.full_at = Some(now);
@@ -471,34 +480,63 @@ impl Synchroniser {
             self.write_confirmations(false).await;
             return;
         }
-        let parts = match (changes, fresh.pieces < PIECES_MAX) {
-            (Some(changes), true) => (snapshot::write_changes(&changes, &mut fresh), false),
-            _ => (snapshot::write(&value, &mut fresh), true),
-        };
         {
             let mut all = lock(&self.held);
             let Some(held) = all.get_mut(&section) else {
                 return;
             };
-            held.value = Some(value);
+            held.value = Some(value.clone());
             held.confirmed = Confirmed::new(now);
             held.stale_told = false;
             held.written_at = now;
-            held.header = Some(fresh);
+            held.header = Some(fresh.clone());
+            held.stored = false;
         }
         // In force first: a disk that is full must not keep a rule from being heeded.
         self.publish();
-        self.journal.rules_changed(&self.account, section, old, new);
-        let (parts, replace) = parts;
-        if let Err(error) = self.spool.put_rules(&self.account, parts, replace).await {
-            self.journal.spool_failed("storing rules", &error);
-            // The next change is written whole.
-            if let Some(held) = lock(&self.held).get_mut(&section)
-                && let Some(header) = &mut held.header
-            {
-                header.pieces = PIECES_MAX;
-            }
+        if !same {
+            self.journal.rules_changed(&self.account, section, old, new);
         }
+        let changes = changes.filter(|_| stored);
+        match self.store(&value, changes, header.as_ref(), fresh).await {
+            Ok(fresh) => {
+                if let Some(held) = lock(&self.held).get_mut(&section) {
+                    held.header = Some(fresh);
+                    held.stored = true;
+                }
+            }
+            // In force all the same; the next look writes it whole.
+            Err(error) => self.journal.spool_failed("storing rules", &error),
+        }
+    }
+
+    /// Writes a section down: what changed as a further piece, or all of it, piece by piece. What was stored before
+    /// counts until the header is written, which comes last.
+    async fn store(
+        &self,
+        value: &SectionValue,
+        changes: Option<Changes>,
+        before: Option<&Header>,
+        mut fresh: Header,
+    ) -> Result<Header, SpoolError> {
+        if let (Some(changes), true) = (changes, fresh.pieces < PIECES_MAX) {
+            let parts = snapshot::write_changes(&changes, &mut fresh);
+            self.spool.put_rules(&self.account, parts, None).await?;
+            return Ok(fresh);
+        }
+        let (first, pieces) = snapshot::write_pieces(value, before);
+        let mut count = 0;
+        for piece in pieces {
+            self.spool
+                .put_rules(&self.account, vec![piece], None)
+                .await?;
+            count += 1;
+        }
+        (fresh.first, fresh.pieces) = (first, count);
+        let header = vec![snapshot::write_header(value.name(), &fresh)];
+        let keep = Some(fresh.range());
+        self.spool.put_rules(&self.account, header, keep).await?;
+        Ok(fresh)
     }
 
     fn failed(&mut self, section: SectionName, error: &FetchError, looked_at: Instant) -> bool {
@@ -608,7 +646,7 @@ impl Synchroniser {
             let confirmed_at = held.confirmed.at();
             let wanted = confirmed_at.since(held.written_at) >= CONFIRM_INTERVAL
                 || (now_or_never && confirmed_at > held.written_at);
-            if let (true, Some(header)) = (wanted, &mut held.header) {
+            if let (true, Some(header)) = (wanted && held.stored, &mut held.header) {
                 header.confirmed_at = confirmed_at;
                 held.written_at = confirmed_at.min(now);
                 due.push(snapshot::write_header(*section, header));
@@ -617,7 +655,7 @@ impl Synchroniser {
         if due.is_empty() {
             return;
         }
-        if let Err(error) = self.spool.put_rules(&self.account, due, false).await {
+        if let Err(error) = self.spool.put_rules(&self.account, due, None).await {
             self.journal
                 .spool_failed("storing the age of rules", &error);
         }
@@ -732,31 +770,25 @@ impl Found {
                 let SectionValue::Suppressions(added) = &fetched.value else {
                     return (fetched, None, true);
                 };
-                let news: Vec<_> = added
-                    .0
+                let news: Changes = added
                     .iter()
-                    .filter(|(entry, reason)| known.0.get(*entry) != Some(reason))
-                    .map(|(entry, reason)| (entry.clone(), *reason))
+                    .filter(|(entry, reason)| known.get(entry) != Some(*reason))
+                    .map(|(entry, reason)| (entry.into(), Some(reason)))
                     .collect();
                 let value = if news.is_empty() {
                     known
                 } else {
-                    let mut all = Suppressions::clone(&known);
-                    all.0.extend(news.iter().cloned());
-                    Arc::new(all)
+                    let changes = news.iter().map(|(entry, reason)| (entry.as_ref(), *reason));
+                    Arc::new(known.with(changes))
                 };
                 let fetched = Fetched {
                     value: SectionValue::Suppressions(value),
                     ..fetched
                 };
-                let changes = news
-                    .into_iter()
-                    .map(|(entry, reason)| (entry, Some(reason)));
-                (fetched, Some(changes.collect()), false)
+                (fetched, Some(news), false)
             }
             Self::Gone(known, entry) => {
-                let mut all = Suppressions::clone(&known);
-                all.0.remove(&entry);
+                let all = known.with([(entry.as_ref(), None)]);
                 let fetched = Fetched {
                     value: SectionValue::Suppressions(Arc::new(all)),
                     odd: Odd::default(),
@@ -780,6 +812,7 @@ impl Held {
             fresh: false,
             guard: ShrinkGuard::default(),
             stale_told: false,
+            stored: false,
             due: now,
             looked_at: None,
             failures: 0,

@@ -6,6 +6,7 @@
 //! set aside: not trusted, not deleted.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::mail::{SectionName, SuppressionReason, Suppressions};
+use crate::mail::{SectionName, SuppressionReason, SuppressionsBuilder};
 use crate::spool::RulesPart;
 
 use super::values::SectionValue;
@@ -27,7 +28,9 @@ pub(super) struct Header {
     pub(super) confirmed_at: Timestamp,
     /// Of the value.
     pub(super) digest: String,
-    /// How many pieces follow.
+    /// The number of the first piece.
+    pub(super) first: u32,
+    /// How many pieces there are.
     pub(super) pieces: u32,
     /// Suppressions only: when all of them were last fetched.
     #[serde(default)]
@@ -59,21 +62,25 @@ pub(super) enum Untrusted {
     Digest,
 }
 
-/// All parts of a section.
-pub(super) fn write(value: &SectionValue, header: &mut Header) -> Vec<RulesPart> {
-    let pieces = pieces(value);
-    header.version = VERSION;
-    header.pieces = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
-    let section = value.name();
-    let behind = (1..).zip(pieces).map(|(number, record)| RulesPart {
-        section: section.word().to_owned(),
-        number,
-        record,
-    });
-    [write_header(section, header)]
-        .into_iter()
-        .chain(behind)
-        .collect()
+/// The pieces of a whole section, one at a time: all of them at once would take as much memory as the section
+/// itself. They stand beside the ones that `before` counts, until a header counts these.
+pub(super) fn write_pieces(
+    value: &SectionValue,
+    before: Option<&Header>,
+) -> (u32, impl Iterator<Item = RulesPart>) {
+    let first = match before {
+        Some(before) if before.first == FIRST => OTHER_FIRST,
+        _ => FIRST,
+    };
+    let section = value.name().word();
+    let parts = (first..)
+        .zip(pieces(value))
+        .map(|(number, record)| RulesPart {
+            section: section.to_owned(),
+            number,
+            record,
+        });
+    (first, parts)
 }
 
 /// The header alone.
@@ -91,11 +98,12 @@ pub(super) fn write_changes(
     changes: &[(Box<str>, Option<SuppressionReason>)],
     header: &mut Header,
 ) -> Vec<RulesPart> {
+    let number = header.first + header.pieces;
     header.pieces += 1;
     let section = SectionName::Suppressions;
     let piece = RulesPart {
         section: section.word().to_owned(),
-        number: header.pieces,
+        number,
         record: json(&changes),
     };
     vec![write_header(section, header), piece]
@@ -143,7 +151,7 @@ fn read_section(section: SectionName, parts: &[RulesPart]) -> Result<Stored, Unt
     }
     let pieces: Vec<&[u8]> = parts
         .iter()
-        .filter(|part| (1..=header.pieces).contains(&part.number))
+        .filter(|part| header.range().contains(&part.number))
         .map(|part| part.record.as_ref())
         .collect();
     let found = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
@@ -174,47 +182,36 @@ fn read_value(section: SectionName, pieces: &[&[u8]]) -> Result<SectionValue, Un
         SectionName::Domains => SectionValue::Domains(one(pieces)?),
         SectionName::SingleSenders => SectionValue::SingleSenders(one(pieces)?),
         SectionName::Suppressions => {
-            let mut suppressions = Suppressions::default();
+            let mut table = SuppressionsBuilder::default();
             for piece in pieces {
                 let changes: Vec<(Box<str>, Option<SuppressionReason>)> =
                     serde_json::from_slice(piece)
                         .map_err(|error| Untrusted::Piece(error.to_string()))?;
                 for (entry, reason) in changes {
-                    match reason {
-                        Some(reason) => drop(suppressions.0.insert(entry, reason)),
-                        None => drop(suppressions.0.remove(&entry)),
-                    }
+                    table.add(&entry, reason);
                 }
             }
-            suppressions.0.shrink_to_fit();
-            SectionValue::Suppressions(Arc::new(suppressions))
+            SectionValue::Suppressions(Arc::new(table.build()))
         }
     })
 }
 
-fn pieces(value: &SectionValue) -> Vec<Bytes> {
+fn pieces(value: &SectionValue) -> Box<dyn Iterator<Item = Bytes> + Send + '_> {
+    let one = |piece: Bytes| Box::new(std::iter::once(piece));
     match value {
-        SectionValue::Users(value) => vec![json(value)],
-        SectionValue::AllowedSenders(value) => vec![json(value)],
-        SectionValue::AllowedRecipients(value) => vec![json(value)],
-        SectionValue::IpSmtp(value) | SectionValue::IpApi(value) => vec![json(value)],
-        SectionValue::IpAuth(value) => vec![json(value)],
-        SectionValue::Domains(value) => vec![json(value)],
-        SectionValue::SingleSenders(value) => vec![json(value)],
+        SectionValue::Users(value) => one(json(value)),
+        SectionValue::AllowedSenders(value) => one(json(value)),
+        SectionValue::AllowedRecipients(value) => one(json(value)),
+        SectionValue::IpSmtp(value) | SectionValue::IpApi(value) => one(json(value)),
+        SectionValue::IpAuth(value) => one(json(value)),
+        SectionValue::Domains(value) => one(json(value)),
+        SectionValue::SingleSenders(value) => one(json(value)),
         SectionValue::Suppressions(value) => {
-            let mut pieces = Vec::new();
-            let mut piece: Vec<(&str, SuppressionReason)> = Vec::with_capacity(ENTRIES_PER_PIECE);
-            for (entry, reason) in &value.0 {
-                piece.push((entry, *reason));
-                if piece.len() == ENTRIES_PER_PIECE {
-                    pieces.push(json(&piece));
-                    piece.clear();
-                }
-            }
-            if !piece.is_empty() {
-                pieces.push(json(&piece));
-            }
-            pieces
+            let mut entries = value.iter();
+            Box::new(std::iter::from_fn(move || {
+                let piece: Vec<_> = entries.by_ref().take(ENTRIES_PER_PIECE).collect();
+                (!piece.is_empty()).then(|| json(&piece))
+            }))
         }
     }
 }
@@ -224,7 +221,18 @@ fn json(value: &impl Serialize) -> Bytes {
     Bytes::from(serde_json::to_vec(value).unwrap_or_default())
 }
 
-const VERSION: u32 = 1;
+impl Header {
+    /// The numbers of its pieces.
+    pub(super) fn range(&self) -> RangeInclusive<u32> {
+        // Without pieces it is empty, but for numbers that no piece has.
+        self.first..=(self.first + self.pieces).saturating_sub(1)
+    }
+}
+
+/// Where pieces are numbered from, in turns: new ones stand beside the old ones until they are complete.
+const FIRST: u32 = 1;
+const OTHER_FIRST: u32 = 1_000_001;
+pub(super) const VERSION: u32 = 1;
 const ENTRIES_PER_PIECE: usize = 5_000;
 
 #[cfg(test)]
@@ -236,20 +244,24 @@ mod tests {
             version: VERSION,
             confirmed_at: Timestamp(1),
             digest: value.digest(),
+            first: FIRST,
             pieces: 0,
             full_at: None,
             newest: String::new(),
         }
     }
 
+    /// All parts of a section.
+    fn write(value: &SectionValue, header: &mut Header) -> Vec<RulesPart> {
+        let (first, pieces) = write_pieces(value, None);
+        let pieces: Vec<RulesPart> = pieces.collect();
+        (header.first, header.pieces) = (first, u32::try_from(pieces.len()).unwrap_or(0));
+        [vec![write_header(value.name(), header)], pieces].concat()
+    }
+
     fn suppressions(count: usize) -> SectionValue {
-        let entry = |n: usize| {
-            (
-                format!("r{n}@example.org").into(),
-                SuppressionReason::Bounce,
-            )
-        };
-        SectionValue::Suppressions(Arc::new(Suppressions((0..count).map(entry).collect())))
+        let entry = |n: usize| (format!("r{n}@example.org"), SuppressionReason::Bounce);
+        SectionValue::Suppressions(Arc::new((0..count).map(entry).collect()))
     }
 
     #[test]
@@ -258,18 +270,18 @@ mod tests {
         let mut header = header(&value);
         let mut parts = write(&value, &mut header);
         assert_eq!(parts.len(), 4);
-        let changes = [
+        let changes: [(Box<str>, _); 2] = [
             ("new@example.org".into(), Some(SuppressionReason::Spam)),
             ("r7@example.org".into(), None),
         ];
         let SectionValue::Suppressions(before) = &value else {
             return;
         };
-        let mut after = Suppressions::clone(before);
-        after
-            .0
-            .insert("new@example.org".into(), SuppressionReason::Spam);
-        after.0.remove("r7@example.org");
+        let after = before.with(
+            changes
+                .iter()
+                .map(|(entry, reason)| (entry.as_ref(), *reason)),
+        );
         let after = SectionValue::Suppressions(Arc::new(after));
         header.digest = after.digest();
         let added = write_changes(&changes, &mut header);

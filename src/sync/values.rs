@@ -58,7 +58,7 @@ impl SectionValue {
             Self::IpAuth(list) => list.0.len(),
             Self::Domains(domains) => domains.0.len(),
             Self::SingleSenders(senders) => senders.0.len(),
-            Self::Suppressions(suppressions) => suppressions.0.len(),
+            Self::Suppressions(suppressions) => suppressions.len(),
         }
     }
 
@@ -141,7 +141,7 @@ impl SectionValue {
                 senders.for_each(|(name, state)| tell(name, verified(state)));
             }
             Self::Suppressions(suppressions) => {
-                let entries = suppressions.0.iter();
+                let entries = suppressions.iter();
                 entries.for_each(|(entry, reason)| tell(entry, reason.word()));
             }
         }

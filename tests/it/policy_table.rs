@@ -240,9 +240,10 @@ fn account<'a>(
     if let Some(text) = given("suppressed") {
         let entry = |item: &str| {
             let (entry, reason) = item.rsplit_once(':').unwrap();
-            (fold_entry(entry).0.into(), SuppressionReason::read(reason))
+            (fold_entry(entry).0, SuppressionReason::read(reason))
         };
-        rules.suppressions = section(Suppressions(items(text).map(entry).collect()), age);
+        let suppressions: Suppressions = items(text).map(entry).collect();
+        rules.suppressions = section(suppressions, age);
     }
     if let Some(text) = given("users") {
         let mut users = Users::default();

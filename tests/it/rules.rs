@@ -576,7 +576,7 @@ async fn a_stored_section_that_is_spoilt_is_set_aside_not_trusted_not_deleted() 
         record: r#"{"mode":"whitelist","list":["ann@example.com","bob@example.com"]}"#.into(),
     };
     spool
-        .put_rules("default", vec![widened], false)
+        .put_rules("default", vec![widened], None)
         .await
         .unwrap();
     let place = place.restart_offline().await;

@@ -439,13 +439,13 @@ async fn rules_are_kept_by_account_section_and_part(spool: Spool) {
         part("users", 1, b"one"),
         part("users", 2, b"two"),
     ];
-    spool.put_rules("a", users, true).await.unwrap();
+    spool.put_rules("a", users, Some(1..=2)).await.unwrap();
     let domains = vec![part("domains", 0, b"other")];
-    spool.put_rules("a", domains, true).await.unwrap();
+    spool.put_rules("a", domains, None).await.unwrap();
     let of_b = vec![part("users", 0, b"of b")];
-    spool.put_rules("b", of_b, true).await.unwrap();
+    spool.put_rules("b", of_b, None).await.unwrap();
     let changed = vec![part("users", 0, b"head 2"), part("users", 3, b"three")];
-    spool.put_rules("a", changed, false).await.unwrap();
+    spool.put_rules("a", changed, None).await.unwrap();
     let records = async |account: &str| -> Vec<(String, u32, Bytes)> {
         let parts = spool.rules(account).await.unwrap().into_iter();
         parts
@@ -463,13 +463,13 @@ async fn rules_are_kept_by_account_section_and_part(spool: Spool) {
         expected.map(|(section, number, record)| (section.to_owned(), number, Bytes::from(record)));
     assert_eq!(records("a").await, expected);
     spool
-        .put_rules("a", vec![part("users", 0, b"new")], true)
+        .put_rules("a", vec![part("users", 0, b"new")], Some(3..=3))
         .await
         .unwrap();
     assert_eq!(
         records("a").await.len(),
-        2,
-        "the other parts of the section are gone"
+        3,
+        "the other pieces of the section are gone"
     );
     assert_eq!(records("b").await.len(), 1);
     assert!(records("c").await.is_empty());

@@ -8,6 +8,7 @@ mod open;
 mod records;
 
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use rusqlite::types::ToSql;
@@ -782,19 +783,20 @@ impl Store for SqliteStore {
         &mut self,
         account: &str,
         parts: &[RulesPart],
-        replace: bool,
+        keep: Option<RangeInclusive<u32>>,
     ) -> Result<(), SpoolError> {
-        if replace && let Some(first) = parts.first() {
-            self.execute(
-                "DELETE FROM rules WHERE account = ?1 AND section = ?2",
-                params![account, first.section],
-            )?;
-        }
         for part in parts {
             self.execute(
                 "INSERT OR REPLACE INTO rules (account, section, part, record)
                  VALUES (?1, ?2, ?3, ?4)",
                 params![account, part.section, part.number, part.record.as_ref()],
+            )?;
+        }
+        if let (Some(keep), Some(first)) = (keep, parts.first()) {
+            self.execute(
+                "DELETE FROM rules WHERE account = ?1 AND section = ?2 AND part > 0
+                 AND part NOT BETWEEN ?3 AND ?4",
+                params![account, first.section, keep.start(), keep.end()],
             )?;
         }
         Ok(())
