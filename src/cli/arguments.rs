@@ -10,8 +10,7 @@ use crate::mail::SpoolId;
 
 use super::api::ApiCommand;
 
-/// A mail gateway for devices that speak only SMTP: stores their mail durably and forwards it to the
-/// SMTP2GO API.
+/// A mail gateway for devices that speak only SMTP: stores their mail, forwards it to SMTP2GO.
 #[derive(Debug, Parser)]
 #[command(name = "smtp2go-gateway", version, max_term_width = 100)]
 pub(super) struct Arguments {

@@ -277,6 +277,13 @@ fn every_help_fits_a_screen() {
         &["queue", "list", "--help"],
         &["queue", "hold", "--help"],
         &["trace", "--help"],
+        &["why", "--help"],
+        &["rules", "--help"],
+        &["rules", "show", "--help"],
+        &["rules", "sync", "--help"],
+        &["rules", "diff", "--help"],
+        &["refusals", "--help"],
+        &["doctor", "--help"],
         &["device", "password", "--help"],
         &["health", "--help"],
     ] {

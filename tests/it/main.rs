@@ -22,6 +22,7 @@ mod provider_trouble;
 mod reach;
 mod restart;
 mod rules;
+mod rules_commands;
 mod service;
 mod spool_contract;
 mod stream_properties;
