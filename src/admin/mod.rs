@@ -99,7 +99,10 @@ impl Admin {
                 "/api/rules/sync",
                 post(rules::sync).layer(middleware::from_fn(json_only)),
             )
-            .route("/api/rules/diff", get(rules::diff))
+            .route(
+                "/api/rules/diff",
+                post(rules::diff).layer(middleware::from_fn(json_only)),
+            )
             .route("/api/rules/{account}/{section}", get(rules::entries))
             .route("/api/refusals", get(rules::refusals))
             .route("/api/why", post(rules::why))

@@ -63,7 +63,7 @@ pub(super) async fn sync(
     Json(all).into_response()
 }
 
-/// `GET /api/rules/diff`
+/// `POST /api/rules/diff`: it asks the provider, and must not be had by a link.
 pub(super) async fn diff(State(admin): State<Admin>) -> Response {
     let mut all = Vec::new();
     for account in &admin.parts.synchronisers {

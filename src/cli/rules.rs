@@ -172,7 +172,7 @@ fn statuses(sections: &[SectionStatus], as_json: bool) -> Result<(), Failure> {
 pub(super) async fn diff(options: RulesOptions) -> Result<(), Failure> {
     let remote = Remote::new(options.remote)?;
     eprintln!("asking the provider …");
-    let sections: Vec<SectionDiff> = remote.get("/api/rules/diff").await?;
+    let sections: Vec<SectionDiff> = remote.ask("/api/rules/diff", &json!({})).await?;
     if options.json {
         return print_json(&sections);
     }

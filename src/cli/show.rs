@@ -88,6 +88,9 @@ pub(super) fn trace(record: &MessageRecord) -> String {
         origin.listener,
         origin.basis,
     );
+    if let Some(user) = &origin.user {
+        let _ = write!(accepted, ", SMTP user {user}");
+    }
     if !origin.accepted_with.is_empty() {
         let _ = write!(accepted, "; with {}", origin.accepted_with.join(", "));
     }

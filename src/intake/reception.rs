@@ -17,7 +17,7 @@ use crate::policy::{Policy, Refusal, RuleDoubt};
 use crate::session::{Answer, Question};
 use crate::spool::{Draft, Shortage, Space, SpaceLimits, Spool};
 
-use super::refusals::Stage;
+use super::refusals::{KeptRefusals, Stage};
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub struct Intake {
     pub(super) rules: watch::Receiver<Arc<Rules>>,
     authenticator: Arc<ArcSwap<Authenticator>>,
     guard: Mutex<GuessingGuard>,
+    pub(super) kept: Mutex<KeptRefusals>,
     /// Where rules are reported that refused something and may have changed meanwhile.
     pub(super) doubts: mpsc::Sender<RuleDoubt>,
     /// argon2 takes 19 MB and a processor: few at a time.
@@ -68,6 +69,7 @@ impl Intake {
             rules,
             authenticator,
             guard: Mutex::default(),
+            kept: Mutex::default(),
             doubts,
             slow_checks: Semaphore::new(2),
         }

@@ -1,6 +1,7 @@
 //! What was refused, kept with the rules that took part, and told to whoever keeps the rules fresh.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,32 @@ impl Stage<'_> {
     }
 }
 
+/// How many were kept in this second: whoever is refused in a loop must not take the disk from the others. The log
+/// has them all.
+#[derive(Debug, Default)]
+pub(super) struct KeptRefusals {
+    second: Option<Instant>,
+    count: u32,
+}
+
+impl KeptRefusals {
+    fn has_room(&mut self, now: Instant) -> bool {
+        let running = self
+            .second
+            .is_some_and(|began| now.saturating_duration_since(began) < Duration::from_secs(1));
+        if !running {
+            *self = Self {
+                second: Some(now),
+                count: 0,
+            };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= KEPT_PER_SECOND
+    }
+}
+
+const KEPT_PER_SECOND: u32 = 20;
+
 impl Intake {
     /// Keeps a refusal with its explanation. A rule of the provider's that refused may have changed meanwhile:
     /// whoever keeps the rules fresh hears of it, so that the next try passes.
@@ -95,6 +122,11 @@ impl Intake {
             // With so many doubts waiting the rules are being fetched anyway.
             drop(self.doubts.try_send(doubt.clone()));
         }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.has_room(self.clock.now()) {
+            return;
+        }
+        drop(kept);
         let at = self.clock.wall();
         let policy = Policy::explaining(rules, facts, at);
         // The answer is known; what counts are the rules that took part in it.

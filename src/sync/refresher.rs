@@ -663,20 +663,20 @@ impl Synchroniser {
 
     async fn settle_doubt(&mut self, doubt: RuleDoubt) {
         let now = self.now();
-        if now < self.paused_until {
+        // Where looks fail they have their own pace: errors count against the whole site (NOTES section 4).
+        let fresh = |held: &Held| held.fresh;
+        if now < self.paused_until || !lock(&self.held).get(&doubt.section).is_some_and(fresh) {
             return;
         }
         if doubt.section == SectionName::Suppressions {
             self.settle_suppression(&doubt.subject).await;
             return;
         }
-        let recently = {
-            let held = lock(&self.held);
-            let looked_at = held.get(&doubt.section).and_then(|held| held.looked_at);
-            let pause = DOUBT_PAUSE.min(self.settings.interval);
-            looked_at.is_some_and(|at| now.saturating_duration_since(at) < pause)
-        };
-        if !recently {
+        let pause = DOUBT_PAUSE.min(self.settings.interval);
+        let looked_at = lock(&self.held)
+            .get(&doubt.section)
+            .and_then(|held| held.looked_at);
+        if looked_at.is_none_or(|at| now.saturating_duration_since(at) >= pause) {
             self.look(doubt.section, false).await;
         }
     }
