@@ -1,5 +1,6 @@
 """What the checks share: processes of ours, what the provider delivered, and a count of what passed."""
 
+import atexit
 import email
 import email.policy
 import json
@@ -15,6 +16,18 @@ KEY = "api-CLIENTS0000000000000000000000000"
 PATIENCE = 60
 
 
+STARTED = []
+
+
+@atexit.register
+def end_what_is_left():
+    """A check that failed did not stop what it had started."""
+    for process in STARTED:
+        if process.poll() is None:
+            process.kill()
+            process.wait(PATIENCE)
+
+
 class Process:
     """A process of ours whose output is read until it says where it listens."""
 
@@ -26,6 +39,7 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
         )
+        STARTED.append(self.process)
         self.found, said = [], ""
         lines = getattr(self.process, stream)
         while len(self.found) < count:
