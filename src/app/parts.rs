@@ -270,7 +270,7 @@ fn is_reloaded(key: &str) -> bool {
         ["devices", ..]
             | ["listeners", _, "trust" | "account" | "require_tls"]
             | ["ip", ..]
-            | ["sync", "without_rules" | "when_stale" | "stale_after"]
+            | ["sync", "without_rules" | "when_stale"]
             | ["accounts", _, "api_key" | "api_key_file"]
     )
 }

@@ -34,8 +34,8 @@ impl GuessingGuard {
         pair.is_none_or(|guesses| guesses.until <= now)
     }
 
-    /// A password was wrong.
-    pub fn wrong(&mut self, address: IpAddr, username: &str, now: Instant) {
+    /// A password is looked at, and counts as wrong until it is found to be right: guesses at once are guesses, too.
+    pub fn guess(&mut self, address: IpAddr, username: &str, now: Instant) {
         self.make_room(now);
         let pair = self.pair(address, username);
         let guesses = self.pairs.entry(pair).or_insert(Guesses {
@@ -62,6 +62,14 @@ impl GuessingGuard {
     }
 
     fn pair(&self, address: IpAddr, username: &str) -> u64 {
+        // One host of IPv6 has as many addresses as it likes, of one network.
+        let address = match address {
+            IpAddr::V6(address) => {
+                let network = address.to_bits() & (u128::MAX << 64);
+                IpAddr::V6(network.into())
+            }
+            address => address,
+        };
         self.seed.hash_one((address, username.to_lowercase()))
     }
 
@@ -108,12 +116,12 @@ mod tests {
         let mut now = Clock.now();
         for _ in 0..FREE_GUESSES {
             assert!(guard.permits(here, "ricoh", now));
-            guard.wrong(here, "ricoh", now);
+            guard.guess(here, "ricoh", now);
         }
         let mut pauses = Vec::new();
         for _ in 0..8 {
             assert!(guard.permits(here, "Ricoh", now));
-            guard.wrong(here, "Ricoh", now);
+            guard.guess(here, "Ricoh", now);
             assert!(!guard.permits(here, "ricoh", now));
             let mut pause = 0;
             while !guard.permits(here, "ricoh", now) {
@@ -123,10 +131,22 @@ mod tests {
             pauses.push(pause);
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
-        guard.wrong(here, "ricoh", now);
+        guard.guess(here, "ricoh", now);
         assert!(guard.permits(there, "ricoh", now) && guard.permits(here, "canon", now));
         guard.right(here, "ricoh");
         assert!(guard.permits(here, "ricoh", now));
+    }
+
+    #[test]
+    fn one_network_of_ipv6_is_one_guesser() {
+        let mut guard = GuessingGuard::default();
+        let now = Clock.now();
+        for number in 0..=FREE_GUESSES {
+            let address: IpAddr = [0x2001, 0xdb8, 0, 1, 0, 0, 0, number as u16].into();
+            guard.guess(address, "ricoh", now);
+        }
+        assert!(!guard.permits([0x2001, 0xdb8, 0, 1, 9, 9, 9, 9].into(), "ricoh", now));
+        assert!(guard.permits([0x2001, 0xdb8, 0, 2, 0, 0, 0, 0].into(), "ricoh", now));
     }
 
     #[test]
@@ -135,10 +155,10 @@ mod tests {
         let mut guard = GuessingGuard::default();
         let now = Clock.now();
         for _ in 0..=FREE_GUESSES {
-            guard.wrong(here, "ricoh", now);
+            guard.guess(here, "ricoh", now);
         }
         for number in 0..PAIRS_MAX + 100 {
-            guard.wrong(here, &format!("name{number}"), now);
+            guard.guess(here, &format!("name{number}"), now);
         }
         assert!(guard.pairs.len() <= PAIRS_MAX);
         assert!(!guard.permits(here, "ricoh", now));

@@ -125,7 +125,7 @@ impl Authenticator {
 
     /// Whether anybody can sign in at all.
     pub fn has_users(&self, rules: &Rules) -> bool {
-        !self.users.is_empty() || provider_has_passwords(rules)
+        !self.users.is_empty() || provider_has_passwords(rules) || rules.awaits_users()
     }
 
     /// Who this name would prove to be: a device by its user name or its own name, or an SMTP user.
@@ -157,7 +157,12 @@ impl Authenticator {
             Proof::Tag(tag) if tag.is(&given) => yes(),
             // A wrong password must take as long as it does for a name with a hash.
             Proof::Tag(_) if self.any_hash => Checked::Unsure,
-            Proof::Tag(_) => no(),
+            Proof::Tag(_) => {
+                if provider_has_passwords(rules) {
+                    let _ = verify_password(&hashes::NOBODY, &sign_in.password);
+                }
+                no()
+            }
             Proof::Hash { passed, failed, .. } => {
                 let remembered = |slot: &Mutex<Option<Tag>>| {
                     let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);

@@ -241,7 +241,7 @@ async fn account(
                 "the API's IP allow list does not have this machine's public address: add it on the provider's \
                  site; mail waits until then"
             } else if error.disposition() == Disposition::Halt {
-                "check accounts.NAME.api_key; mail waits until the key works"
+                "check this account's api_key; mail waits until the key works"
             } else {
                 "see api_url, and try again"
             };
@@ -400,6 +400,7 @@ fn features(
         .into_iter()
         .filter(|path| !may(path))
         .collect();
+    missing.sort_unstable();
     missing.dedup();
     if missing.is_empty() {
         findings.ok(&check("rules"), "all sections are permitted");

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::admin::WhyQuestion;
 use crate::intake::RefusalRecord;
-use crate::mail::Explanation;
+use crate::mail::{Explanation, SectionName};
 use crate::policy::Explained;
-use crate::sync::{SectionDiff, SectionStatus};
+use crate::sync::{SectionDiff, SectionState, SectionStatus};
 
 use super::api::{print, printable};
 use super::arguments::{
@@ -87,6 +87,15 @@ pub(super) async fn show(options: RulesShowOptions) -> Result<(), Failure> {
         return statuses(&sections, options.rules.json);
     };
     let (account, section) = section.split_once('/').unwrap_or(("default", &section));
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    let Ok(section) = section.parse::<SectionName>() else {
+        let known: Vec<&str> = SectionName::ALL.iter().map(|name| name.word()).collect();
+        return Err(Failure::new(format!("there is no section {section:?}"))
+            .hint(format!("there are: {}", known.join(", "))));
+    };
+    if account.is_empty() || account.starts_with('.') || !account.chars().all(plain) {
+        return Err(Failure::new(format!("there is no account {account:?}")));
+    }
     let path = format!("/api/rules/{account}/{section}");
     let entries: Vec<(String, String)> = remote.get(&path).await?;
     if options.rules.json {
@@ -118,13 +127,14 @@ pub(super) async fn sync(options: RulesSyncOptions) -> Result<(), Failure> {
     statuses(&sections, options.rules.json)?;
     let failed = sections
         .iter()
-        .filter(|section| !section.trouble.is_empty());
+        .filter(|section| section.state != SectionState::Fresh);
     match failed.count() {
         0 => Ok(()),
-        count => Err(
-            Failure::new(format!("{count} sections could not be refreshed"))
-                .hint("what was known of them stays in force; the line below each says why"),
-        ),
+        count => Err(Failure::new(match count {
+            1 => "1 section could not be refreshed".to_owned(),
+            count => format!("{count} sections could not be refreshed"),
+        })
+        .hint("what was known of them stays in force; the line below each says why")),
     }
 }
 
@@ -204,10 +214,21 @@ pub(super) async fn diff(options: RulesOptions) -> Result<(), Failure> {
             let _ = writeln!(text, "  {name}: and {} more", section.more);
         }
     }
-    if text.is_empty() {
+    let missed = sections
+        .iter()
+        .filter(|section| !section.trouble.is_empty())
+        .count();
+    if text.is_empty() && missed == 0 {
         eprintln!("no differences");
     }
-    print(&text)
+    print(&text)?;
+    match missed {
+        0 => Ok(()),
+        1 => Err(Failure::new("1 section could not be compared")),
+        missed => Err(Failure::new(format!(
+            "{missed} sections could not be compared"
+        ))),
+    }
 }
 
 pub(super) async fn refusals(options: RefusalsOptions) -> Result<(), Failure> {

@@ -501,6 +501,7 @@ fn sync(root: &Reader<'_>) -> SyncConfig {
             ],
         ),
         stale_after: reader.duration("stale_after", brief, 365 * day),
+        user_sign_in: reader.flag("user_sign_in"),
     };
     if !enabled {
         // Nobody will ever know them.
@@ -511,7 +512,7 @@ fn sync(root: &Reader<'_>) -> SyncConfig {
         interval: reader.duration("interval", brief, day),
         suppressions_full: reader.duration("suppressions_full", brief, 30 * day),
         shrink_guard: reader.duration("shrink_guard", Duration::ZERO, 30 * day),
-        user_sign_in: reader.flag("user_sign_in"),
+        user_sign_in: knowledge.user_sign_in,
         knowledge,
     };
     if config.enabled && knowledge.stale_after <= config.interval {

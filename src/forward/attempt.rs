@@ -15,6 +15,8 @@ use super::workers::{ForwardSettings, Shared};
 pub(super) struct Attempted {
     pub(super) account: AccountEffect,
     pub(super) diagnostic: Diagnostic,
+    /// Whether the provider has the mail, or may have it.
+    pub(super) sent: bool,
 }
 
 /// Runs one attempt to its end; `None` when nothing was sent.
@@ -92,6 +94,7 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         &outcome,
         next_at,
     );
+    let sent = matches!(outcome, Outcome::Accepted { .. } | Outcome::Unknown(_));
     let diagnostic = match outcome {
         Outcome::Accepted { .. } => Diagnostic::new(""),
         Outcome::Deferred(why) | Outcome::Bounced(why) | Outcome::Unknown(why) => why,
@@ -101,6 +104,7 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
     (!outdated).then_some(Attempted {
         account,
         diagnostic,
+        sent,
     })
 }
 

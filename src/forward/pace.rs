@@ -59,6 +59,18 @@ impl Pace {
         }
         None
     }
+    /// The last mail that was counted has not left.
+    pub fn give_back(&mut self, owner: &LimitOwner) {
+        let Some(window) = self.owners.get_mut(owner) else {
+            return;
+        };
+        if let Some((_, mails)) = window.sent.back_mut() {
+            *mails -= 1;
+            if *mails == 0 {
+                window.sent.pop_back();
+            }
+        }
+    }
 }
 
 fn slot_time(limit: RateLimit) -> Duration {
@@ -117,6 +129,12 @@ mod tests {
         assert!(pace.take(owner("a"), limit(1, 60), now).is_some());
         assert_eq!(pace.take(owner("b"), limit(1, 60), now), None);
         assert_eq!(pace.take(owner("a"), limit(2, 3600), now), None);
+        pace.give_back(&owner("a"));
+        assert_eq!(
+            pace.take(owner("a"), limit(2, 3600), now),
+            None,
+            "it had not left"
+        );
         let until = pace.take(owner("a"), limit(2, 3600), now);
         let wait = until.map(|until| until - now);
         assert!(

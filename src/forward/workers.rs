@@ -190,9 +190,9 @@ impl Forwarder {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(ended) = attempts.join_next_with_id() => {
-                    self.ended(ended, attempts.len(), &mut lanes);
+                    self.ended(ended, attempts.len(), &mut lanes, &mut paced);
                     while let Some(ended) = attempts.try_join_next_with_id() {
-                        self.ended(ended, attempts.len(), &mut lanes);
+                        self.ended(ended, attempts.len(), &mut lanes, &mut paced);
                     }
                 }
                 // A limit may have ended: who waits for it is looked at again.
@@ -205,7 +205,7 @@ impl Forwarder {
         }
         let drained = tokio::time::timeout(self.shared.settings.drain_max, async {
             while let Some(ended) = attempts.join_next_with_id().await {
-                self.ended(ended, attempts.len(), &mut lanes);
+                self.ended(ended, attempts.len(), &mut lanes, &mut paced);
             }
             drop(doubts.await);
         });
@@ -335,6 +335,18 @@ impl Forwarder {
         }
     }
 
+    fn give_back(&self, lane: &str, paced: &mut Paced) {
+        let limit = {
+            let rules = self.shared.rules.borrow();
+            rules.limit_of_lane(&self.shared.settings.account, lane)
+        };
+        if let Some((owner, _)) = limit {
+            paced.pace.give_back(&owner);
+            // Others of the same user may go, too.
+            paced.until.clear();
+        }
+    }
+
     fn room(&self) -> usize {
         match self.shared.breaker().permit(self.shared.clock.now()) {
             Permit::Full => self.shared.window().size(),
@@ -352,12 +364,10 @@ impl Forwarder {
         ended: Result<(task::Id, Ended), task::JoinError>,
         under_way: usize,
         lanes: &mut HashMap<task::Id, String>,
+        paced: &mut Paced,
     ) {
-        let ended = match ended {
-            Ok((id, ended)) => {
-                lanes.remove(&id);
-                ended
-            }
+        let (ended, lane) = match ended {
+            Ok((id, ended)) => (ended, lanes.remove(&id)),
             Err(error) => {
                 lanes.remove(&error.id());
                 // Its lease will expire and leave a doubt.
@@ -365,6 +375,11 @@ impl Forwarder {
                 return;
             }
         };
+        let sent = matches!(&ended, Ended::Attempt(Some(attempted)) if attempted.sent);
+        if let (Some(lane), false) = (&lane, sent) {
+            // What has not left does not count against its user's limit.
+            self.give_back(lane, paced);
+        }
         match ended {
             Ended::Attempt(Some(attempted)) => self.shared.note(attempted, under_way),
             Ended::Attempt(None) => {}

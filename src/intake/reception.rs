@@ -10,7 +10,8 @@ use crate::auth::{Authenticator, Checked, GuessingGuard};
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::mail::{
-    Identity, Mailbox, Reply, ReversePath, Rules, SessionFacts, SignIn, Submitter, Verdict, reply,
+    Identity, Mailbox, Reply, ReversePath, Rules, SectionName, SessionFacts, SignIn, Submitter,
+    Verdict, reply,
 };
 use crate::message::{HeadCollector, PlanSettings};
 use crate::policy::{Policy, Refusal, RuleDoubt};
@@ -221,7 +222,15 @@ impl Reception {
             intake.journal.sign_in_refused(facts, name, hint);
             Err(reply)
         };
-        if !intake.guard().permits(address, &username, now) {
+        let permitted = {
+            let mut guard = intake.guard();
+            let permitted = guard.permits(address, &username, now);
+            if permitted {
+                guard.guess(address, &username, now);
+            }
+            permitted
+        };
+        if !permitted {
             let hint =
                 "wrong passwords in a row for this name from this address: it is kept waiting";
             return refused(None, hint, reply::TOO_MANY_GUESSES);
@@ -229,8 +238,13 @@ impl Reception {
         let checked = self.check(facts, sign_in, &rules).await?;
         if let Checked::Yes(_) = checked {
             intake.guard().right(address, &username);
-        } else {
-            intake.guard().wrong(address, &username, intake.clock.now());
+        } else if let Some(listener) = rules.listeners.get(&facts.listener) {
+            // A new user, or a new password: it may be known at the provider already.
+            drop(intake.doubts.try_send(RuleDoubt {
+                account: Arc::clone(&listener.account),
+                section: SectionName::Users,
+                subject: String::new(),
+            }));
         }
         match checked {
             Checked::Yes(identity) => match policy.sign_in(&identity) {
@@ -250,6 +264,11 @@ impl Reception {
             Checked::No(Some(name)) => {
                 let hint = "the password is not the one of the configuration or the provider";
                 refused(Some(&name), hint, reply::SIGN_IN_REFUSED)
+            }
+            // Who it is may be known in a moment: no reason for a device to give up.
+            Checked::No(None) if rules.awaits_users() => {
+                let hint = "the provider's users are not known yet, and no device has this name";
+                refused(None, hint, reply::SIGN_IN_UNAVAILABLE)
             }
             Checked::No(None) | Checked::Unsure => {
                 let hint = "no device and no SMTP user whose password is known has this name";

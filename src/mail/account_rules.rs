@@ -26,6 +26,9 @@ use super::{AddressPattern, Mailbox, Suppressions};
 pub struct AccountRules {
     /// SMTP users: who may sign in, how much they may send.
     pub users: Section<Users>,
+    /// Whether users have never been known because the provider can't be reached: then nobody can say yet that there
+    /// is none of a name.
+    pub users_awaited: bool,
     /// The list of allowed senders, and its mode.
     pub allowed_senders: Section<SenderList>,
     /// The list of allowed recipients, where it is switched on.
@@ -276,6 +279,38 @@ pub struct SenderList {
     pub mode: ListMode,
     /// Whom it names.
     pub list: AddressList,
+    /// Of a blacklist: entries with stars that are no address and no domain; a star stands for anything.
+    #[serde(default)]
+    pub patterns: Vec<Box<str>>,
+}
+
+impl SenderList {
+    /// The entry that covers this address.
+    pub fn covering(&self, mailbox: &Mailbox) -> Option<&str> {
+        let key = mailbox.key();
+        let pattern = || self.patterns.iter().find(|pattern| fits(pattern, &key));
+        let listed = self.list.covering(mailbox);
+        listed.or_else(|| pattern().map(Box::as_ref))
+    }
+}
+
+/// Whether a text is what a pattern with stars means.
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
 }
 
 /// What the list of allowed senders means.
@@ -353,6 +388,11 @@ impl AddressList {
 pub fn fold_entry(entry: &str) -> (String, bool) {
     let entry = entry.trim();
     // Wildcards in front of a domain mean the domain.
+    // A name in front of an address says nothing about it.
+    let entry = match (entry.find('<'), entry.strip_suffix('>')) {
+        (Some(start), Some(inside)) => inside.get(start + 1..).unwrap_or(entry),
+        _ => entry,
+    };
     let bare = ["*@", "*.", "."]
         .iter()
         .find_map(|prefix| entry.strip_prefix(prefix))
@@ -507,6 +547,25 @@ mod tests {
         for other in ["bob@example.com", "x@notexample.org", "x@org", "x@example"] {
             assert_eq!(list.covering(&mailbox(other)), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_pattern_of_a_blacklist_stops_what_it_means() {
+        for (pattern, text, expected) in [
+            ("evil*@example.com", "evilx@example.com", true),
+            ("evil*@example.com", "evil@example.com", true),
+            ("evil*@example.com", "xevil@example.com", false),
+            ("*boss*", "the.boss@a.example", true),
+            ("*", "a@b.example", true),
+            ("a*b*c", "axbxc", true),
+            ("a*b*c", "axcxb", false),
+        ] {
+            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+        }
+        assert_eq!(
+            fold_entry("John <Bad@Example.com>"),
+            ("bad@example.com".to_owned(), true)
+        );
     }
 
     #[test]

@@ -36,6 +36,11 @@ impl Rules {
         self.accounts.get(name).map_or(&NOTHING_KNOWN, Arc::as_ref)
     }
 
+    /// Whether users of the provider's may sign in, and who they are is not known yet.
+    pub fn awaits_users(&self) -> bool {
+        self.knowledge.user_sign_in && self.accounts.values().any(|known| known.users_awaited)
+    }
+
     /// How much the mail of a lane may be, and whose limit that is.
     pub fn limit_of_lane(&self, account: &str, lane: &str) -> Option<(LimitOwner, RateLimit)> {
         let known = self.account(account);
@@ -100,6 +105,8 @@ pub struct KnowledgeRule {
     pub stale: WhenStale,
     /// When a section is too old.
     pub stale_after: Duration,
+    /// Whether SMTP users of the provider's may sign in with their own names.
+    pub user_sign_in: bool,
 }
 
 impl Default for KnowledgeRule {
@@ -108,6 +115,7 @@ impl Default for KnowledgeRule {
             unknown: WithoutRules::Devices,
             stale: WhenStale::Enforce,
             stale_after: Duration::from_secs(7 * 86_400),
+            user_sign_in: true,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::mail::{
-    Basis, Identity, IpAuthRule, IpSource, Reply, Says, SectionName, Standing, Submitter, reply,
+    Basis, Identity, IpSource, Reply, Says, SectionName, Standing, Submitter, reply,
 };
 
 use super::{Policy, Refusal};
@@ -90,11 +90,11 @@ impl Policy<'_> {
         };
         let source = self.rules.ip.source;
         let provided = match source {
-            IpSource::Local => None,
+            IpSource::Local => ByProvider::Unknown,
             // An address that is blocked there is refused here, whatever else lets it in.
             _ => self.ip_auth(&account, address)?,
         };
-        let by_provider = provided.map(|_| Submitter {
+        let by_provider = (provided == ByProvider::Lists).then_some(Submitter {
             account,
             device: None,
             user: None,
@@ -103,6 +103,8 @@ impl Policy<'_> {
         let granted = match (source, local, by_provider) {
             // A device is known by its address, but the provider's list is what lets it in.
             (IpSource::Provider, Some(local), Some(_)) if local.device.is_some() => Some(local),
+            // Nobody knows: the configuration decides, as everywhere.
+            (IpSource::Provider, local, None) if provided == ByProvider::Unknown => local,
             (IpSource::Provider, _, by_provider) => by_provider,
             (IpSource::Both, local, _) => local,
             (_, local, by_provider) => local.or(by_provider),
@@ -165,15 +167,15 @@ impl Policy<'_> {
     }
 
     /// The provider's entry for an address that needs no credential.
-    fn ip_auth(&self, account: &Arc<str>, address: IpAddr) -> Result<Option<IpAuthRule>, Refusal> {
+    fn ip_auth(&self, account: &Arc<str>, address: IpAddr) -> Result<ByProvider, Refusal> {
         let section = SectionName::IpAuth;
         let of = &self.rules.account(account).ip_auth;
         let Some(heeded) = self.heed(CONNECT, account, section, of)? else {
-            return Ok(None);
+            return Ok(ByProvider::Unknown);
         };
         let Some(rule) = heeded.value.0.get(&address) else {
             self.note_provided(CONNECT, Says::Nothing, address, heeded.of, "not listed");
-            return Ok(None);
+            return Ok(ByProvider::Silent);
         };
         if let Standing::Blocked(why) = &rule.standing {
             self.note_provided(CONNECT, Says::Refuse, address, heeded.of, why);
@@ -183,7 +185,7 @@ impl Policy<'_> {
             return Err(heeded.of.refusal(reply, address, hint));
         }
         self.note_provided(CONNECT, Says::Allow, address, heeded.of, "listed");
-        Ok(Some(rule.clone()))
+        Ok(ByProvider::Lists)
     }
 
     /// Everything about the session that has a say, whoever submits.
@@ -331,7 +333,9 @@ impl Policy<'_> {
                     return Ok(());
                 }
                 Standing::Sandbox => {
-                    self.note_provided(SIGN_IN, Says::Allow, user, heeded.of, "sandbox");
+                    let value =
+                        "sandbox: delivered all the same, the API key's sandbox is what counts";
+                    self.note_provided(SIGN_IN, Says::Allow, user, heeded.of, value);
                     return Ok(());
                 }
                 Standing::Blocked(why) => (reply::USER_BLOCKED, why),
@@ -343,6 +347,17 @@ impl Policy<'_> {
             format!("{account}/{section}: {user}: {why}; see `api users view --username {user}`");
         Err(heeded.of.refusal(reply, user, hint))
     }
+}
+
+/// What the provider's list of addresses without a credential says about a client.
+#[derive(Clone, Copy, PartialEq)]
+enum ByProvider {
+    /// It is on it.
+    Lists,
+    /// It is not.
+    Silent,
+    /// Nobody knows, or nobody asks.
+    Unknown,
 }
 
 /// What our own networks say about a client.

@@ -77,6 +77,9 @@ impl Refusal {
     }
 }
 
+/// More than any decision about one sender and one recipient takes.
+const STEPS_MAX: usize = 64;
+
 /// What happens to a message's sender.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SenderAction {
@@ -115,7 +118,12 @@ impl<'r> Policy<'r> {
     /// Only whoever wants to know pays for the words.
     fn note(&self, step: impl FnOnce() -> Step) {
         if let Some(steps) = &self.steps {
-            steps.borrow_mut().push(step());
+            let mut steps = steps.borrow_mut();
+            // A header may name thousands of senders. The last rule is the one that decided.
+            if steps.len() == STEPS_MAX {
+                steps.pop();
+            }
+            steps.push(step());
         }
     }
 

@@ -192,7 +192,7 @@ impl Policy<'_> {
             return Ok(());
         };
         let (mode, from) = (listed.value.mode, listed.of);
-        let entry = listed.value.list.covering(address);
+        let entry = listed.value.covering(address);
         let says = match (mode, entry) {
             (ListMode::Disabled, _) => Says::Nothing,
             (ListMode::Whitelist, Some(_)) | (ListMode::Blacklist, None) => Says::Allow,

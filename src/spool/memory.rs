@@ -15,7 +15,7 @@ use super::record::{
     Attempt, Content, DispatchKey, DispatchRecord, EventRecord, Finding, Leased, MessageKey,
     MessageRecord, Order, QueueRow, State, Submission, Transition,
 };
-use super::store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane};
+use super::store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -540,7 +540,8 @@ impl Store for MemoryStore {
         let mut lanes: BTreeMap<String, u64> = BTreeMap::new();
         for message in self.tables.messages.values() {
             let submission = &message.submission;
-            for lane in [submission.lane.clone(), account_lane(&submission.account)] {
+            let account = &submission.account;
+            for lane in [lane_of(account, &submission.lane), account_lane(account)] {
                 let waiting = lanes.entry(lane).or_default();
                 for (part, octets) in message.parts.iter().zip(submission.shares()) {
                     *waiting += if part.state.is_settled() { 0 } else { octets };

@@ -50,5 +50,5 @@ pub use record::{
 };
 pub use space::{Shortage, Space, SpaceLimits, volatile_storage};
 pub use sqlite::SqliteStore;
-pub use store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane};
+pub use store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
 pub use writer::{LeaseRequest, Spool, SpoolSettings, Stored, Work};

@@ -109,7 +109,10 @@ impl Space {
                 });
             }
         }
-        let (used, limit) = (self.spool.lane_octets(lane), self.limits.lane_octets_max);
+        let (used, limit) = (
+            self.spool.lane_octets(account, lane),
+            self.limits.lane_octets_max,
+        );
         if used >= limit {
             return Err(Shortage::Lane { used, limit });
         }

@@ -164,6 +164,11 @@ pub struct Lane<'a> {
     pub name: &'a str,
 }
 
+/// The name under which the octets of one account's lane are counted: two accounts may have users or peers of one name.
+pub fn lane_of(account: &str, lane: &str) -> String {
+    format!("lane:{account}\0{lane}")
+}
+
 /// The name under which the octets of a whole account are counted beside those of lanes. No lane is called so.
 pub fn account_lane(account: &str) -> String {
     format!("account:{account}")

@@ -23,7 +23,7 @@ use super::record::{
     Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow, State,
     Submission, Transition,
 };
-use super::store::{Counts, RulesPart, SpoolError, Store, account_lane};
+use super::store::{Counts, RulesPart, SpoolError, Store, account_lane, lane_of};
 use super::turns::Turns;
 
 /// How the spool behaves.
@@ -363,15 +363,19 @@ impl Spool {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Octets that wait of one device, or of a client without one.
-    pub fn lane_octets(&self, lane: &str) -> u64 {
+    /// Octets that wait of one device, SMTP user, or address of a client that is neither.
+    pub fn lane_octets(&self, account: &str, lane: &str) -> u64 {
+        self.counted(&lane_of(account, lane))
+    }
+
+    fn counted(&self, lane: &str) -> u64 {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.get(lane).copied().unwrap_or(0)
     }
 
     /// Octets that wait of a whole account.
     pub fn account_octets(&self, account: &str) -> u64 {
-        self.lane_octets(&account_lane(account))
+        self.counted(&account_lane(account))
     }
 
     /// Changes whenever there may be something new to lease.

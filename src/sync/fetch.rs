@@ -7,7 +7,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use futures_util::TryStreamExt as _;
 
-use crate::auth::hash_password;
+use crate::auth::{hash_password, verify_password};
 use crate::mail::{PasswordHash, SectionName, Standing, Users};
 use crate::provider::groups::allowed_recipients::ViewAllowedRecipients;
 use crate::provider::groups::allowed_senders::ViewAllowedSenders;
@@ -177,23 +177,29 @@ impl Fetcher {
 
     async fn users(&self, before: Option<&Users>) -> Result<Fetched, FetchError> {
         let answer = self.provider.call(&ViewSmtpUsers::default()).await?;
-        let standings: HashMap<String, Standing> = before
+        let known: Known = before
             .into_iter()
             .flat_map(Users::iter)
-            .map(|user| (user.name.to_lowercase(), user.standing.clone()))
+            .map(|user| {
+                let known = (user.standing.clone(), user.password.clone());
+                (user.name.to_lowercase(), known)
+            })
             .collect();
         let (seen, passwords) = (self.seen.clone(), self.passwords);
         // Thousands of passwords take a second: not on a thread that mail is waiting for.
         let read =
-            tokio::task::spawn_blocking(move || read_users(answer, &standings, &seen, passwords));
+            tokio::task::spawn_blocking(move || read_users(answer, &known, &seen, passwords));
         let read = read.await.map_err(|_| FetchError::Hashing)??;
         Ok(fetched(read, SectionValue::Users))
     }
 }
 
+/// What was known of users, by their names in lower case.
+type Known = HashMap<String, (Standing, Option<PasswordHash>)>;
+
 fn read_users(
     answer: SmtpUserResults,
-    standings: &HashMap<String, Standing>,
+    known: &Known,
     seen: &Seen,
     passwords: bool,
 ) -> Result<Read<Users>, Unusable> {
@@ -202,7 +208,7 @@ fn read_users(
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut now = HashMap::new();
-    let read = reading::read_users(answer, standings, |name, password| {
+    let read = reading::read_users(answer, known, |name, password, before| {
         let key = seen.key.as_ref().filter(|_| passwords)?;
         let tag = hmac::sign(key, password.as_bytes());
         let same = |known: &&(hmac::Tag, PasswordHash)| {
@@ -210,7 +216,11 @@ fn read_users(
         };
         let hash = match tags.get(name).filter(same) {
             Some((_, hash)) => hash.clone(),
-            None => hash_password(password)?,
+            // After a restart: the same password keeps its hash, and the section its digest.
+            None => match before.filter(|hash| verify_password(hash, password.as_bytes())) {
+                Some(hash) => hash.clone(),
+                None => hash_password(password)?,
+            },
         };
         now.insert(name.to_owned(), (tag, hash.clone()));
         Some(hash)

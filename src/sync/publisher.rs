@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::mail::{AccountRules, Rules};
+use crate::mail::{AccountRules, KnowledgeRule, Rules};
 
 /// Publishes one immutable copy after the other.
 #[derive(Clone, Debug)]
@@ -30,8 +30,14 @@ impl Publisher {
     pub fn configure(&self, configured: Rules) {
         self.0.send_modify(|rules| {
             let accounts = rules.accounts.clone();
+            let knowledge = KnowledgeRule {
+                // Whoever watches over the age of rules goes on by the old one.
+                stale_after: rules.knowledge.stale_after,
+                ..configured.knowledge
+            };
             *rules = Arc::new(Rules {
                 accounts,
+                knowledge,
                 ..configured
             });
         });

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::mail::{
-    AddressList, Domains, IpAuth, IpAuthRule, IpList, ListMode, RateLimit, RecipientList,
-    SenderList, SingleSenders, Standing, SuppressionReason, SuppressionsBuilder, UserRule, Users,
-    fold_entry, read_network,
+    AddressList, Domains, IpAuth, IpAuthRule, IpList, ListMode, PasswordHash, RateLimit,
+    RecipientList, SenderList, SingleSenders, Standing, SuppressionReason, SuppressionsBuilder,
+    UserRule, Users, fold_entry, read_network,
 };
 use crate::provider::groups::{
     allowed_recipients, allowed_senders, domain, ip_allow_list, ip_auth, single_senders,
@@ -79,7 +79,16 @@ pub(super) fn read_senders(
         ));
     }
     let list = read_list(&entries, &mut odd);
-    let value = SenderList { mode, list };
+    // What a blacklist means with a star, it had better stop.
+    let patterns = entries
+        .iter()
+        .filter(|entry| mode == ListMode::Blacklist && entry.contains('*') && !fold_entry(entry).1);
+    let patterns = patterns.map(|entry| entry.trim().to_lowercase().into());
+    let value = SenderList {
+        mode,
+        list,
+        patterns: patterns.collect(),
+    };
     Ok(Read { value, odd })
 }
 
@@ -226,8 +235,8 @@ pub(super) fn read_suppressions(
 /// `hash` makes the salted hash of a password, or finds the one that was made of the same one before.
 pub(super) fn read_users(
     answer: users::SmtpUserResults,
-    before: &HashMap<String, Standing>,
-    mut hash: impl FnMut(&str, &str) -> Option<crate::mail::PasswordHash>,
+    before: &HashMap<String, (Standing, Option<PasswordHash>)>,
+    mut hash: impl FnMut(&str, &str, Option<&PasswordHash>) -> Option<PasswordHash>,
 ) -> Result<Read<Users>, Unusable> {
     let mut odd = Odd::default();
     odd.add_rest(&answer.more, "results");
@@ -239,7 +248,13 @@ pub(super) fn read_users(
             continue;
         }
         let known = before.get(&name.to_lowercase());
-        let standing = standing(entry.status.as_deref(), entry.sending_allowed, known);
+        let known_standing = known.map(|(standing, _)| standing);
+        let known_hash = known.and_then(|(_, hash)| hash.as_ref());
+        let standing = standing(
+            entry.status.as_deref(),
+            entry.sending_allowed,
+            known_standing,
+        );
         let limit = limit(
             entry.custom_ratelimit,
             entry.custom_ratelimit_value.as_ref(),
@@ -252,10 +267,20 @@ pub(super) fn read_users(
         let shown = entry.email_password.map(|password| password.0);
         // A masked password is none.
         let shown = shown.filter(|password| !password.chars().all(|letter| letter == '*'));
+        let password = match shown {
+            Some(password) => hash(&name, &password, known_hash),
+            // The API may stop showing passwords at any time (NOTES section 16): what was known stays.
+            None => {
+                if known_hash.is_some() {
+                    odd.add(format!("{name}: its password is not shown any more"));
+                }
+                known_hash.cloned()
+            }
+        };
         value.insert(UserRule {
             standing,
             limit,
-            password: shown.and_then(|password| hash(&name, &password)),
+            password,
             name: Arc::from(name),
         });
     }
@@ -404,7 +429,7 @@ mod tests {
         let read = read_users(
             serde_json::from_value(answer).unwrap_or_default(),
             &HashMap::new(),
-            |name, password| {
+            |name, password, _| {
                 asked.push(format!("{name} {password}"));
                 None
             },

@@ -230,8 +230,12 @@ impl Synchroniser {
         };
         // Two hundred thousand suppressions take a moment.
         let read = tokio::task::spawn_blocking(move || snapshot::read(parts)).await;
-        let Ok((trusted, untrusted)) = read else {
-            return;
+        let (trusted, untrusted) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::error!(%error, "stored rules could not be read");
+                (Vec::new(), Vec::new())
+            }
         };
         for (section, why, parts) in untrusted {
             self.journal.rules_set_aside(&self.account, section, &why);
@@ -382,6 +386,8 @@ impl Synchroniser {
         }
         // By the provider's own clock, with room for entries that are late.
         let newest = read_date(&header.newest).unwrap_or(full_at);
+        // An entry of the future must not hide those of the present.
+        let newest = newest.min(now);
         Some(newest.before(OVERLAP).to_string())
     }
 
@@ -421,7 +427,12 @@ impl Synchroniser {
             held.odd = odd;
             held.failures = 0;
             held.fresh = true;
-            if !held.guard.believes(old, new, grace, now) {
+            let changed_mode = before.as_ref().map(SectionValue::setting) != Some(value.setting());
+            let guarded = changed_mode
+                || held
+                    .guard
+                    .believes((old, new), emptied_min(section), grace, now);
+            if !guarded {
                 let trouble = Some(Trouble::Shrunken(old, new));
                 let told = held.trouble == trouble;
                 held.trouble = trouble;
@@ -461,7 +472,7 @@ impl Synchroniser {
             if full {
                 fresh.full_at = Some(now);
             }
-            if newest > fresh.newest {
+            if newest > fresh.newest && read_date(&newest).is_some_and(|newest| newest <= now) {
                 fresh.newest = newest;
             }
         }
@@ -543,18 +554,9 @@ impl Synchroniser {
         let (mut whole_account, mut pause, mut not_permitted) = (false, None, false);
         if let FetchError::Api(error) = error {
             not_permitted = error.is_not_offered();
-            match error.disposition() {
-                _ if not_permitted => {}
-                Disposition::Throttle(wait) => {
-                    whole_account = true;
-                    pause = Some(wait.unwrap_or(THROTTLE_PAUSE).max(THROTTLE_PAUSE));
-                }
-                Disposition::Halt | Disposition::Suspect | Disposition::Quota => {
-                    whole_account = true;
-                }
-                Disposition::Defer | Disposition::Unknown | Disposition::Bounce => {
-                    whole_account = matches!(error, ApiError::Unreachable(_));
-                }
+            whole_account = !not_permitted && concerns_account(error);
+            if let (false, Disposition::Throttle(wait)) = (not_permitted, error.disposition()) {
+                pause = Some(wait.unwrap_or(THROTTLE_PAUSE).max(THROTTLE_PAUSE));
             }
         }
         let why = Chain(error).to_string();
@@ -564,6 +566,7 @@ impl Synchroniser {
             Trouble::Failed(why.clone())
         };
         let now = self.clock.wall();
+        let mut withdrawn = false;
         let (news, failures, stale) = {
             let mut all = lock(&self.held);
             let Some(held) = all.get_mut(&section) else {
@@ -573,6 +576,14 @@ impl Synchroniser {
             let news = kind(&held.trouble) != kind(&Some(trouble.clone()));
             held.trouble = Some(trouble);
             held.fresh = false;
+            let age = now.since(held.confirmed.at());
+            if not_permitted && held.value.is_some() && age > self.settings.stale_after {
+                // It will never be confirmed again: from here on it is not known.
+                held.value = None;
+                held.stored = false;
+                held.header = None;
+                withdrawn = true;
+            }
             held.failures = held.failures.saturating_add(1);
             let age = held.value.as_ref().map(|_| now.since(held.confirmed.at()));
             let stale = age.filter(|age| *age > self.settings.stale_after && !held.stale_told);
@@ -587,11 +598,18 @@ impl Synchroniser {
             &why,
             news,
         );
+        if withdrawn || (news && section == SectionName::Users) {
+            self.publish();
+        }
         if let Some(age) = stale {
             self.journal.rules_stale(&self.account, section, age);
         }
         if whole_account {
             self.troubles = self.troubles.saturating_add(1);
+            if self.troubles == 1 {
+                // Who signs in may have to wait.
+                self.publish();
+            }
             let pause = pause.unwrap_or_else(|| self.backoff(self.troubles));
             self.paused_until = looked_at + pause;
         }
@@ -630,7 +648,11 @@ impl Synchroniser {
     /// What is in force, all sections together.
     fn publish(&self) {
         let mut rules = AccountRules::default();
-        for held in lock(&self.held).values() {
+        for (section, held) in &*lock(&self.held) {
+            if *section == SectionName::Users {
+                let failed = matches!(held.trouble, Some(Trouble::Failed(_)));
+                rules.users_awaited = held.value.is_none() && (failed || self.troubles > 0);
+            }
             if let Some(value) = &held.value {
                 value.install(&mut rules, &held.confirmed);
             }
@@ -676,8 +698,23 @@ impl Synchroniser {
         let looked_at = lock(&self.held)
             .get(&doubt.section)
             .and_then(|held| held.looked_at);
-        if looked_at.is_none_or(|at| now.saturating_duration_since(at) >= pause) {
-            self.look(doubt.section, false).await;
+        if looked_at.is_some_and(|at| now.saturating_duration_since(at) < pause) {
+            return;
+        }
+        // What one of these refuses, the others might allow.
+        let senders = [
+            SectionName::Domains,
+            SectionName::SingleSenders,
+            SectionName::AllowedSenders,
+        ];
+        let sections = match doubt.section {
+            section if senders.contains(&section) => senders.to_vec(),
+            section => vec![section],
+        };
+        for section in sections {
+            if !self.look(section, false).await {
+                break;
+            }
         }
     }
 
@@ -705,13 +742,7 @@ impl Synchroniser {
         let entry: Box<str> = entry.into();
         match self.fetcher.suppression_of(&entry).await {
             Ok(true) => {}
-            Ok(false) => {
-                let before = SectionValue::Suppressions(Arc::clone(&known));
-                let found = Found::Gone(known, entry);
-                let section = SectionName::Suppressions;
-                self.take_in(section, found, Some(before), header, true)
-                    .await;
-            }
+            Ok(false) => self.forget_suppression(&known, entry, header).await,
             Err(error) => {
                 let looked_at = self.now();
                 self.failed(SectionName::Suppressions, &error, looked_at);
@@ -719,9 +750,59 @@ impl Synchroniser {
         }
     }
 
+    /// Says nothing about the section as a whole: neither that it was confirmed, nor that it is well.
+    async fn forget_suppression(
+        &mut self,
+        known: &Suppressions,
+        entry: Box<str>,
+        header: Option<Header>,
+    ) {
+        let section = SectionName::Suppressions;
+        let value = Arc::new(known.with([(entry.as_ref(), None)]));
+        let value = SectionValue::Suppressions(value);
+        let Some(mut fresh) = header.clone() else {
+            return;
+        };
+        fresh.digest = value.digest();
+        let stored = {
+            let mut all = lock(&self.held);
+            let Some(held) = all.get_mut(&section) else {
+                return;
+            };
+            held.value = Some(value.clone());
+            held.header = Some(fresh.clone());
+            std::mem::replace(&mut held.stored, false)
+        };
+        self.publish();
+        self.journal
+            .rules_changed(&self.account, section, known.len(), value.count());
+        let changes = stored.then(|| vec![(entry, None)]);
+        match self.store(&value, changes, header.as_ref(), fresh).await {
+            Ok(fresh) => {
+                if let Some(held) = lock(&self.held).get_mut(&section) {
+                    held.header = Some(fresh);
+                    held.stored = true;
+                }
+            }
+            Err(error) => self.journal.spool_failed("storing rules", &error),
+        }
+    }
+
     async fn differences(&self) -> Vec<SectionDiff> {
         let mut diffs = Vec::new();
+        let mut left_alone = false;
         for section in SectionName::ALL {
+            if left_alone {
+                diffs.push(SectionDiff {
+                    account: self.account.to_string(),
+                    section,
+                    trouble: "not asked, because of what went wrong before".to_owned(),
+                    setting: None,
+                    entries: Vec::new(),
+                    more: 0,
+                });
+                continue;
+            }
             let before = lock(&self.held)
                 .get(&section)
                 .and_then(|held| held.value.clone());
@@ -731,14 +812,18 @@ impl Synchroniser {
             };
             match self.fetcher.fetch(section, users.as_deref()).await {
                 Ok(fetched) => diffs.push(diff(&self.account, before.as_ref(), &fetched.value)),
-                Err(error) => diffs.push(SectionDiff {
-                    account: self.account.to_string(),
-                    section,
-                    trouble: Chain(&error).to_string(),
-                    setting: None,
-                    entries: Vec::new(),
-                    more: 0,
-                }),
+                Err(error) => {
+                    left_alone = matches!(&error, FetchError::Api(error)
+                        if !error.is_not_offered() && concerns_account(error));
+                    diffs.push(SectionDiff {
+                        account: self.account.to_string(),
+                        section,
+                        trouble: Chain(&error).to_string(),
+                        setting: None,
+                        entries: Vec::new(),
+                        more: 0,
+                    });
+                }
             }
         }
         diffs
@@ -749,13 +834,33 @@ impl Synchroniser {
     }
 }
 
+/// Whether every other call would fail, too.
+fn concerns_account(error: &ApiError) -> bool {
+    match error.disposition() {
+        Disposition::Throttle(_)
+        | Disposition::Halt
+        | Disposition::Suspect
+        | Disposition::Quota => true,
+        Disposition::Defer | Disposition::Unknown | Disposition::Bounce => {
+            matches!(error, ApiError::Unreachable(_))
+        }
+    }
+}
+
+/// How many entries a list must have had for its emptying to be doubted. Without its only domain, or its only user, an
+/// account can't send at all; other lists end by losing their last entry.
+fn emptied_min(section: SectionName) -> usize {
+    match section {
+        SectionName::Domains | SectionName::Users => 1,
+        _ => 2,
+    }
+}
+
 /// What a look found, against what was known.
 enum Found {
     All(Fetched),
     /// Suppressions that are new, or newly said.
     Added(Arc<Suppressions>, Fetched),
-    /// A suppression that is no more.
-    Gone(Arc<Suppressions>, Box<str>),
 }
 
 /// Suppressions that were added (with a reason) or have gone (without).
@@ -786,15 +891,6 @@ impl Found {
                     ..fetched
                 };
                 (fetched, Some(news), false)
-            }
-            Self::Gone(known, entry) => {
-                let all = known.with([(entry.as_ref(), None)]);
-                let fetched = Fetched {
-                    value: SectionValue::Suppressions(Arc::new(all)),
-                    odd: Odd::default(),
-                    newest: String::new(),
-                };
-                (fetched, Some(vec![(entry, None)]), false)
             }
         }
     }

@@ -18,12 +18,12 @@ impl ShrinkGuard {
     /// Whether the new list is believed.
     pub(super) fn believes(
         &mut self,
-        before: usize,
-        after: usize,
+        (before, after): (usize, usize),
+        emptied_min: usize,
         grace: Duration,
         now: Timestamp,
     ) -> bool {
-        let emptied = before >= EMPTIED_MIN && after == 0;
+        let emptied = before >= emptied_min && after == 0;
         let collapsed = before >= COLLAPSED_MIN && after < before / 10;
         if !(emptied || collapsed) {
             self.since = None;
@@ -43,8 +43,6 @@ impl ShrinkGuard {
     }
 }
 
-/// Where there was one entry, taking it away is how lists end.
-const EMPTIED_MIN: usize = 2;
 const COLLAPSED_MIN: usize = 100;
 
 #[cfg(test)]
@@ -56,18 +54,20 @@ mod tests {
         let grace = Duration::from_secs(3600);
         let at = |minute: i64| Timestamp(minute * 60_000);
         let mut guard = ShrinkGuard::default();
-        assert!(guard.believes(1, 0, grace, at(0)), "the last entry");
-        assert!(guard.believes(50, 6, grace, at(0)), "cleaned up");
-        assert!(guard.believes(0, 0, grace, at(0)));
-        assert!(!guard.believes(2, 0, grace, at(0)));
-        assert!(!guard.believes(2, 0, grace, at(59)));
-        assert!(guard.believes(2, 2, grace, at(59)), "it is back");
+        assert!(guard.believes((1, 0), 2, grace, at(0)), "the last entry");
+        assert!(!guard.believes((1, 0), 1, grace, at(0)), "the only domain");
+        assert!(guard.believes((1, 1), 1, grace, at(0)));
+        assert!(guard.believes((50, 6), 2, grace, at(0)), "cleaned up");
+        assert!(guard.believes((0, 0), 2, grace, at(0)));
+        assert!(!guard.believes((2, 0), 2, grace, at(0)));
+        assert!(!guard.believes((2, 0), 2, grace, at(59)));
+        assert!(guard.believes((2, 2), 2, grace, at(59)), "it is back");
         assert!(
-            !guard.believes(2, 0, grace, at(60)),
+            !guard.believes((2, 0), 2, grace, at(60)),
             "the grace begins anew"
         );
-        assert!(guard.believes(2, 0, grace, at(120)));
-        assert!(!guard.believes(200_000, 19_999, grace, at(0)));
-        assert!(ShrinkGuard::default().believes(9, 0, Duration::ZERO, at(0)));
+        assert!(guard.believes((2, 0), 2, grace, at(120)));
+        assert!(!guard.believes((200_000, 19_999), 2, grace, at(0)));
+        assert!(ShrinkGuard::default().believes((9, 0), 2, Duration::ZERO, at(0)));
     }
 }

@@ -225,7 +225,8 @@ impl Header {
     /// The numbers of its pieces.
     pub(super) fn range(&self) -> RangeInclusive<u32> {
         // Without pieces it is empty, but for numbers that no piece has.
-        self.first..=(self.first + self.pieces).saturating_sub(1)
+        let behind = self.first.saturating_add(self.pieces);
+        self.first..=behind.saturating_sub(1)
     }
 }
 

@@ -117,7 +117,13 @@ impl SectionValue {
                     tell("(all others)", &limit.to_string());
                 }
             }
-            Self::AllowedSenders(senders) => senders.list.iter().for_each(|entry| tell(entry, "")),
+            Self::AllowedSenders(senders) => {
+                senders.list.iter().for_each(|entry| tell(entry, ""));
+                senders
+                    .patterns
+                    .iter()
+                    .for_each(|entry| tell(entry, "pattern"));
+            }
             Self::AllowedRecipients(recipients) => {
                 recipients.list.iter().for_each(|entry| tell(entry, ""));
             }

@@ -203,7 +203,14 @@ fn account<'a>(
             _ => ListMode::Disabled,
         };
         let list = list(entries);
-        rules.allowed_senders = section(SenderList { mode, list }, age);
+        rules.allowed_senders = section(
+            SenderList {
+                mode,
+                list,
+                patterns: Vec::new(),
+            },
+            age,
+        );
     }
     if let Some(text) = given("recipients") {
         let (enabled, entries) = switch(text);

@@ -375,6 +375,17 @@ async fn a_first_start_without_the_provider_does_what_the_settings_say() {
             .starts_with("250")
     );
     place.close().await;
+    let place = start(QUICK).await;
+    eventually("users to be waited for", async || {
+        let mut client = place.client().await;
+        let reply = client.say(&auth("printer1", "not-a-real-secret-1")).await;
+        reply
+            .text
+            .starts_with("454 4.7.0 cannot check")
+            .then_some(())
+    })
+    .await;
+    place.close().await;
     let place = start("[sync]\nwithout_rules = \"refuse\"\n").await;
     let reply = place.mail_from("a@example.com").await;
     assert!(
@@ -1008,4 +1019,156 @@ async fn fifty_thousand_users_are_read_and_each_may_sign_in() {
     tokio::time::timeout(Duration::from_secs(20), place.close())
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn passwords_that_are_not_shown_any_more_go_on_working() {
+    let place = Place::open(QUICK).await;
+    place.known().await;
+    let hidden = r#"{"data":{"results":[{"username":"printer1","status":"allowed"}]}}"#;
+    place
+        .simulator()
+        .script([failing("/users/smtp/view", 200, hidden)]);
+    eventually("the alarm", async || {
+        let users = place.section("users").await;
+        (users["odd_entries"][0] == "printer1: its password is not shown any more").then_some(())
+    })
+    .await;
+    let mut client = place.client().await;
+    client
+        .say(&auth("printer1", "not-a-real-secret-1"))
+        .await
+        .expect("235");
+    place.close().await;
+}
+
+#[tokio::test]
+async fn a_restart_changes_no_rule_that_has_not_changed() {
+    let place = Place::open(QUICK).await;
+    place.known().await;
+    let before = place.section("users").await["digest"].clone();
+    place.gateway.stop().await;
+    let (provider, api_url) = (place.provider, place.api_url);
+    let place = Place::open_with(QUICK, provider, api_url, place.directory).await;
+    place.known().await;
+    assert_eq!(place.section("users").await["digest"], before);
+    place.close().await;
+}
+
+#[tokio::test]
+async fn a_header_of_thousands_of_senders_leaves_a_small_trace() {
+    let place = Place::open(QUICK).await;
+    place.known().await;
+    let many = vec!["scan@example.com"; 5000].join(",\r\n ");
+    let message = format!("From: {many}, a@unverified.example\r\n\r\nx\r\n");
+    let mut client = place.client().await;
+    let reply = client
+        .try_send("a@example.com", &["b@example.org"], &message)
+        .await;
+    assert!(reply.text.starts_with("550"), "{}", reply.text);
+    let stored = eventually("the refusal", async || {
+        let stored = place.admin("/api/refusals").await;
+        (stored.as_array().unwrap().len() == 1).then_some(stored)
+    })
+    .await;
+    assert!(
+        stored.to_string().len() < 50_000,
+        "{} octets",
+        stored.to_string().len()
+    );
+    let last = stored[0]["rules"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["says"], "refuse", "the rule that decided is kept");
+    place.close().await;
+}
+
+#[tokio::test]
+async fn the_only_domain_of_an_account_does_not_vanish_at_once_and_a_future_date_hides_nothing() {
+    let place = Place::open(QUICK).await;
+    place.known().await;
+    let one =
+        r#"{"data":{"domains":[{"domain":{"fulldomain":"example.com","dkim_verified":true}}]}}"#;
+    place
+        .simulator()
+        .script([failing("/domain/view", 200, one)]);
+    eventually("one domain", async || {
+        (place.section("domains").await["entries"] == 1).then_some(())
+    })
+    .await;
+    let none = r#"{"data":{"domains":[]}}"#;
+    let future = r#"{"data":{"total_results":1,"results":[{"email_address":"x@example.org","reason":"spam",
+        "timestamp":"2199-01-01 00:00:00"}]}}"#;
+    place.simulator().script([
+        failing("/domain/view", 200, none),
+        failing("/suppression/view", 200, future),
+    ]);
+    eventually("the alarm, and the entry of the future", async || {
+        let domains = place.section("domains").await;
+        let suppressed = place.section("suppressions").await["entries"] == 3;
+        let told = domains["trouble"]
+            .as_str()
+            .unwrap()
+            .contains("have become 0");
+        (told && suppressed).then_some(())
+    })
+    .await;
+    assert!(place.mail_from("a@example.com").await.starts_with("250"));
+    place.simulator().script([]);
+    place
+        .owner(
+            "/suppression/add",
+            json!({"email_address": "now@example.org"}),
+        )
+        .await;
+    eventually("an entry of today", async || {
+        place
+            .rcpt_to("now@example.org")
+            .await
+            .starts_with("550")
+            .then_some(())
+    })
+    .await;
+    place.close().await;
+}
+
+#[tokio::test]
+async fn users_of_one_name_at_two_accounts_have_shares_of_their_own() {
+    let place = Tenants::open("[spool]\nmax_size_per_device = 100000\n").await;
+    place.a.0.change_account(|account| account.api_keys.clear());
+    let large = format!(
+        "From: a@example.com\r\n\r\n{}\r\n",
+        "x".repeat(900).repeat(120)
+    );
+    let signed_in = async |listener: &str| {
+        eventually("the user", async || {
+            let mut client = place.client(listener).await;
+            let reply = client.say(&auth("printer1", "not-a-real-secret-1")).await;
+            reply.text.starts_with("235").then_some(client)
+        })
+        .await
+    };
+    // Both providers have a user of this name; the keys of one don't work any more.
+    let mut client = signed_in("b").await;
+    client
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    let spool = place.gateway.spool();
+    let wrapped: String = large
+        .as_bytes()
+        .chunks(900)
+        .map(|part| String::from_utf8_lossy(part).into_owned() + "\r\n")
+        .collect();
+    let mut client = place.client("a").await;
+    client
+        .send("a@example.com", &["b@example.org"], &wrapped)
+        .await;
+    assert!(spool.lane_octets("a", "127.0.0.1") > 100_000);
+    assert_eq!(spool.lane_octets("b", "127.0.0.1"), 0);
+    client.say("MAIL FROM:<a@example.com>").await.expect("452");
+    place
+        .client("b")
+        .await
+        .say("MAIL FROM:<a@example.com>")
+        .await
+        .expect("250");
+    place.close().await;
 }

@@ -159,7 +159,7 @@ async fn rules_are_shown_compared_and_fetched_on_demand() {
     }]);
     let (code, out, err) = run(&site, KEY, &["rules", "sync"]).await;
     assert!(
-        code == 1 && err.contains("1 sections could not be refreshed"),
+        code == 1 && err.contains("1 section could not be refreshed"),
         "{err}"
     );
     assert!(
@@ -235,7 +235,7 @@ async fn doctor_looks_at_everything_and_says_what_to_do() {
         out.contains("FAIL  account default: key: the provider answered 401"),
         "{out}"
     );
-    assert!(out.contains("hint: check accounts."), "{out}");
+    assert!(out.contains("hint: check this account's api_key"), "{out}");
 
     owner(
         &site,

@@ -523,17 +523,21 @@ async fn octets_that_wait_are_counted_by_device(spool: Spool) {
     let to = ["b@site.test", "c@site.test"];
     store(&spool, submission("default", &to), b"x").await;
     store(&spool, submission("default", &["b@site.test"]), b"x").await;
-    assert_eq!(spool.lane_octets("printer"), 40);
-    assert_eq!(spool.lane_octets("ups"), 0);
+    assert_eq!(spool.lane_octets("default", "printer"), 40);
+    assert_eq!(spool.lane_octets("default", "ups"), 0);
     let leased = lease(&spool, 3).await;
     attempt(&spool, &leased[0], accepted()).await;
-    assert_eq!(spool.lane_octets("printer"), 30, "half of it waits");
+    assert_eq!(
+        spool.lane_octets("default", "printer"),
+        30,
+        "half of it waits"
+    );
     attempt(&spool, &leased[1], accepted()).await;
-    assert_eq!(spool.lane_octets("printer"), 20);
+    assert_eq!(spool.lane_octets("default", "printer"), 20);
     let id = leased[2].id.spool_id;
     spool.release(&leased[2]).await;
     spool.order(id, Order::Drop).await.unwrap();
-    assert_eq!(spool.lane_octets("printer"), 0);
+    assert_eq!(spool.lane_octets("default", "printer"), 0);
 }
 
 async fn accounts_do_not_see_each_other(spool: Spool) {
@@ -727,8 +731,8 @@ async fn a_spool_of_an_older_version_is_brought_up_to_date_with_what_waits_in_it
     database.close().unwrap();
 
     let after = spool(sqlite(directory.path()));
-    assert_eq!(after.lane_octets("printer"), 20);
-    assert_eq!(after.lane_octets("192.0.2.7"), 20);
+    assert_eq!(after.lane_octets("default", "printer"), 20);
+    assert_eq!(after.lane_octets("default", "192.0.2.7"), 20);
     let leased = lease(&after, 10).await;
     assert_eq!(leased.len(), 2);
     let printer = leased.iter().find(|leased| leased.device.is_some());
@@ -736,7 +740,7 @@ async fn a_spool_of_an_older_version_is_brought_up_to_date_with_what_waits_in_it
     attempt(&after, &leased[0], accepted()).await;
     after.close().await;
     let again = spool(sqlite(directory.path()));
-    let left = again.lane_octets("printer") + again.lane_octets("192.0.2.7");
+    let left = again.lane_octets("default", "printer") + again.lane_octets("default", "192.0.2.7");
     assert_eq!(left, 20, "the count is stored");
 }
 

@@ -23,7 +23,7 @@ use super::record::{
     Attempt, Content, DispatchKey, EventRecord, Finding, Leased, MessageKey, MessageRecord, Order,
     QueueRow, State, Submission, Transition,
 };
-use super::store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane};
+use super::store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
 
 /// See the module's documentation.
 pub struct SqliteStore {
@@ -48,7 +48,7 @@ struct Lanes {
 impl Lanes {
     /// Counts for the lane and for its account.
     fn add(&mut self, account: &str, lane: &str, octets: i64) {
-        self.count(lane, octets);
+        self.count(&lane_of(account, lane), octets);
         self.count(&account_lane(account), octets);
     }
 
@@ -898,7 +898,7 @@ impl Due {
 
 /// What the caller can do about an SQLite error.
 /// Refusals kept; the oldest go first.
-const REFUSALS_MAX: i64 = 10_000;
+const REFUSALS_MAX: i64 = 2_000;
 
 pub(super) fn trouble(error: rusqlite::Error) -> SpoolError {
     match error.sqlite_error_code() {
