@@ -13,7 +13,10 @@
 //!
 //! [`Rules`]: crate::mail::Rules
 
+mod doubts;
 mod fetch;
+mod handle;
+mod held;
 mod publisher;
 mod reading;
 mod refresher;
@@ -23,7 +26,8 @@ mod status;
 mod values;
 
 pub use fetch::needed_permissions;
+pub use handle::SyncHandle;
 pub use publisher::Publisher;
-pub use refresher::{SyncHandle, SyncSettings, Synchroniser};
+pub use refresher::{SyncSettings, Synchroniser};
 pub use status::{EntryDiff, SectionDiff, SectionState, SectionStatus};
 pub use values::SectionValue;

@@ -1,28 +1,26 @@
 //! One account's sections, looked at in turn for as long as the gateway runs.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::journal::{Chain, Journal};
-use crate::mail::{
-    AccountRules, Confirmed, Mailbox, SectionName, SuppressionReason, Suppressions, Users,
-};
-use crate::policy::RuleDoubt;
+use crate::mail::{AccountRules, Confirmed, SectionName, SuppressionReason, Suppressions, Users};
 use crate::provider::{ApiError, Disposition, Provider, read_date};
 use crate::spool::{Spool, SpoolError};
 
+use super::doubts::Questions;
 use super::fetch::{FetchError, Fetched, Fetcher, path_of};
+use super::handle::{Order, SyncHandle};
+use super::held::{Held, Shared, Trouble, lock};
 use super::publisher::Publisher;
-use super::reading::Odd;
-use super::shrink::ShrinkGuard;
 use super::snapshot::{self, Header};
-use super::status::{SectionDiff, SectionState, SectionStatus, diff};
+use super::status::{SectionDiff, diff};
 use super::values::SectionValue;
 
 /// How rules are kept fresh.
@@ -43,131 +41,23 @@ pub struct SyncSettings {
 /// Keeps one account's rules fresh.
 #[derive(Debug)]
 pub struct Synchroniser {
-    account: Arc<str>,
-    fetcher: Fetcher,
-    spool: Spool,
-    publisher: Publisher,
-    journal: Journal,
-    clock: Clock,
-    settings: SyncSettings,
-    held: Shared,
-    orders: mpsc::Receiver<Order>,
-    handle: SyncHandle,
+    pub(super) account: Arc<str>,
+    pub(super) fetcher: Fetcher,
+    pub(super) spool: Spool,
+    pub(super) publisher: Publisher,
+    pub(super) journal: Journal,
+    pub(super) clock: Clock,
+    pub(super) settings: SyncSettings,
+    pub(super) held: Shared,
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) handle: SyncHandle,
     /// The whole account is left alone until then.
-    paused_until: Instant,
+    pub(super) paused_until: Instant,
     /// In a row, of the whole account.
-    troubles: u32,
+    pub(super) troubles: u32,
     /// Targeted questions that may still be asked, refilled over time.
-    questions: Questions,
-    key_number: u64,
-}
-
-/// What is held of each section; read by whoever shows it.
-type Shared = Arc<Mutex<BTreeMap<SectionName, Held>>>;
-
-#[derive(Clone, Debug)]
-struct Held {
-    value: Option<SectionValue>,
-    confirmed: Confirmed,
-    /// When that was last written down.
-    written_at: Timestamp,
-    header: Option<Header>,
-    odd: Odd,
-    trouble: Option<Trouble>,
-    fresh: bool,
-    guard: ShrinkGuard,
-    stale_told: bool,
-    /// Whether it is on disk as it is here.
-    stored: bool,
-    due: Instant,
-    looked_at: Option<Instant>,
-    failures: u32,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Trouble {
-    NotPermitted,
-    Failed(String),
-    /// A list of so many entries was suddenly emptied to so many.
-    Shrunken(usize, usize),
-}
-
-/// What somebody wants of a synchroniser.
-#[derive(Debug)]
-enum Order {
-    /// Look at everything now; believe what has shrunk, too.
-    Refresh {
-        accept: bool,
-        done: oneshot::Sender<Vec<SectionStatus>>,
-    },
-    Diff(oneshot::Sender<Vec<SectionDiff>>),
-    Doubt(RuleDoubt),
-    KeyChanged,
-}
-
-/// Talks to a running synchroniser. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct SyncHandle {
-    account: Arc<str>,
-    orders: mpsc::Sender<Order>,
-    held: Shared,
-    stale_after: Duration,
-}
-
-impl SyncHandle {
-    /// The account's name.
-    pub fn account(&self) -> &str {
-        &self.account
-    }
-
-    /// Looks at all sections now, and says where they stand then; `accept` believes lists that have suddenly shrunk,
-    /// too. `None` when the gateway is stopping.
-    pub async fn refresh(&self, accept: bool) -> Option<Vec<SectionStatus>> {
-        let (done, answer) = oneshot::channel();
-        self.orders
-            .send(Order::Refresh { accept, done })
-            .await
-            .ok()?;
-        answer.await.ok()
-    }
-
-    /// How what the provider says now differs from what is in force; changes nothing. `None` when the gateway is
-    /// stopping.
-    pub async fn diff(&self) -> Option<Vec<SectionDiff>> {
-        let (done, answer) = oneshot::channel();
-        self.orders.send(Order::Diff(done)).await.ok()?;
-        answer.await.ok()
-    }
-
-    /// A rule has refused something: its section is looked at again soon. With too many doubts waiting it is
-    /// looked at anyway.
-    pub fn doubt(&self, doubt: RuleDoubt) {
-        drop(self.orders.try_send(Order::Doubt(doubt)));
-    }
-
-    /// The account's key may be another one: then what was not permitted may be now.
-    pub fn key_may_have_changed(&self) {
-        drop(self.orders.try_send(Order::KeyChanged));
-    }
-
-    /// Where every section stands.
-    pub fn status(&self, now: Timestamp) -> Vec<SectionStatus> {
-        let held = lock(&self.held);
-        SectionName::ALL
-            .into_iter()
-            .filter_map(|section| Some((section, held.get(&section)?)))
-            .map(|(section, held)| held.status(&self.account, section, now, self.stale_after))
-            .collect()
-    }
-
-    /// The entries of a section, sorted, each with what is said of it; `None` where it is not known.
-    pub fn entries(&self, section: SectionName) -> Option<Vec<(String, String)>> {
-        let value = lock(&self.held).get(&section)?.value.clone()?;
-        let mut entries = Vec::new();
-        value.each(|entry, about| entries.push((entry.to_owned(), about.to_owned())));
-        entries.sort();
-        Some(entries)
-    }
+    pub(super) questions: Questions,
+    pub(super) key_number: u64,
 }
 
 impl Synchroniser {
@@ -336,7 +226,7 @@ impl Synchroniser {
     }
 
     /// Looks at a section; `false` where the account is to be left alone for a while.
-    async fn look(&mut self, section: SectionName, accept: bool) -> bool {
+    pub(super) async fn look(&mut self, section: SectionName, accept: bool) -> bool {
         if self.fetcher.provider().key_number() != self.key_number {
             self.look_again();
         }
@@ -523,7 +413,7 @@ impl Synchroniser {
 
     /// Writes a section down: what changed as a further piece, or all of it, piece by piece. What was stored before
     /// counts until the header is written, which comes last.
-    async fn store(
+    pub(super) async fn store(
         &self,
         value: &SectionValue,
         changes: Option<Changes>,
@@ -550,7 +440,12 @@ impl Synchroniser {
         Ok(fresh)
     }
 
-    fn failed(&mut self, section: SectionName, error: &FetchError, looked_at: Instant) -> bool {
+    pub(super) fn failed(
+        &mut self,
+        section: SectionName,
+        error: &FetchError,
+        looked_at: Instant,
+    ) -> bool {
         let (mut whole_account, mut pause, mut not_permitted) = (false, None, false);
         if let FetchError::Api(error) = error {
             not_permitted = error.is_not_offered();
@@ -646,7 +541,7 @@ impl Synchroniser {
     }
 
     /// What is in force, all sections together.
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         let mut rules = AccountRules::default();
         for (section, held) in &*lock(&self.held) {
             if *section == SectionName::Users {
@@ -680,111 +575,6 @@ impl Synchroniser {
         if let Err(error) = self.spool.put_rules(&self.account, due, None).await {
             self.journal
                 .spool_failed("storing the age of rules", &error);
-        }
-    }
-
-    async fn settle_doubt(&mut self, doubt: RuleDoubt) {
-        let now = self.now();
-        // Where looks fail they have their own pace: errors count against the whole site (NOTES section 4).
-        let fresh = |held: &Held| held.fresh;
-        if now < self.paused_until || !lock(&self.held).get(&doubt.section).is_some_and(fresh) {
-            return;
-        }
-        if doubt.section == SectionName::Suppressions {
-            self.settle_suppression(&doubt.subject).await;
-            return;
-        }
-        let pause = DOUBT_PAUSE.min(self.settings.interval);
-        let looked_at = lock(&self.held)
-            .get(&doubt.section)
-            .and_then(|held| held.looked_at);
-        if looked_at.is_some_and(|at| now.saturating_duration_since(at) < pause) {
-            return;
-        }
-        // What one of these refuses, the others might allow.
-        let senders = [
-            SectionName::Domains,
-            SectionName::SingleSenders,
-            SectionName::AllowedSenders,
-        ];
-        let sections = match doubt.section {
-            section if senders.contains(&section) => senders.to_vec(),
-            section => vec![section],
-        };
-        for section in sections {
-            if !self.look(section, false).await {
-                break;
-            }
-        }
-    }
-
-    /// One address is asked about, instead of two hundred thousand.
-    async fn settle_suppression(&mut self, recipient: &str) {
-        let Ok(mailbox) = Mailbox::parse(recipient) else {
-            return;
-        };
-        if !self.questions.take(self.now()) {
-            return;
-        }
-        let (known, header) = {
-            let held = lock(&self.held);
-            let Some(held) = held.get(&SectionName::Suppressions) else {
-                return;
-            };
-            match &held.value {
-                Some(SectionValue::Suppressions(known)) => (Arc::clone(known), held.header.clone()),
-                _ => return,
-            }
-        };
-        let Some((entry, _)) = known.covering(&mailbox) else {
-            return;
-        };
-        let entry: Box<str> = entry.into();
-        match self.fetcher.suppression_of(&entry).await {
-            Ok(true) => {}
-            Ok(false) => self.forget_suppression(&known, entry, header).await,
-            Err(error) => {
-                let looked_at = self.now();
-                self.failed(SectionName::Suppressions, &error, looked_at);
-            }
-        }
-    }
-
-    /// Says nothing about the section as a whole: neither that it was confirmed, nor that it is well.
-    async fn forget_suppression(
-        &mut self,
-        known: &Suppressions,
-        entry: Box<str>,
-        header: Option<Header>,
-    ) {
-        let section = SectionName::Suppressions;
-        let value = Arc::new(known.with([(entry.as_ref(), None)]));
-        let value = SectionValue::Suppressions(value);
-        let Some(mut fresh) = header.clone() else {
-            return;
-        };
-        fresh.digest = value.digest();
-        let stored = {
-            let mut all = lock(&self.held);
-            let Some(held) = all.get_mut(&section) else {
-                return;
-            };
-            held.value = Some(value.clone());
-            held.header = Some(fresh.clone());
-            std::mem::replace(&mut held.stored, false)
-        };
-        self.publish();
-        self.journal
-            .rules_changed(&self.account, section, known.len(), value.count());
-        let changes = stored.then(|| vec![(entry, None)]);
-        match self.store(&value, changes, header.as_ref(), fresh).await {
-            Ok(fresh) => {
-                if let Some(held) = lock(&self.held).get_mut(&section) {
-                    held.header = Some(fresh);
-                    held.stored = true;
-                }
-            }
-            Err(error) => self.journal.spool_failed("storing rules", &error),
         }
     }
 
@@ -829,7 +619,7 @@ impl Synchroniser {
         diffs
     }
 
-    fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         Instant::from_std(self.clock.now())
     }
 }
@@ -896,76 +686,6 @@ impl Found {
     }
 }
 
-impl Held {
-    fn new(now: Instant) -> Self {
-        Self {
-            value: None,
-            confirmed: Confirmed::default(),
-            written_at: Timestamp::default(),
-            header: None,
-            odd: Odd::default(),
-            trouble: None,
-            fresh: false,
-            guard: ShrinkGuard::default(),
-            stale_told: false,
-            stored: false,
-            due: now,
-            looked_at: None,
-            failures: 0,
-        }
-    }
-
-    fn status(
-        &self,
-        account: &str,
-        section: SectionName,
-        now: Timestamp,
-        stale_after: Duration,
-    ) -> SectionStatus {
-        let age = self.value.as_ref().map(|_| now.since(self.confirmed.at()));
-        SectionStatus {
-            account: account.to_owned(),
-            section,
-            state: match (&self.value, &self.trouble) {
-                (_, Some(Trouble::NotPermitted)) => SectionState::NotPermitted,
-                (None, _) => SectionState::Unknown,
-                (Some(_), _) if self.fresh => SectionState::Fresh,
-                (Some(_), _) => SectionState::LastKnownGood,
-            },
-            entries: self.value.as_ref().map_or(0, SectionValue::count),
-            setting: self
-                .value
-                .as_ref()
-                .map_or("", SectionValue::setting)
-                .to_owned(),
-            age: age.map(|age| age.as_secs()),
-            stale: age.is_some_and(|age| age > stale_after),
-            digest: self
-                .header
-                .as_ref()
-                .map(|header| header.digest.clone())
-                .unwrap_or_default(),
-            odd: self.odd.count,
-            odd_entries: self.odd.first.clone(),
-            trouble: match &self.trouble {
-                None => String::new(),
-                Some(Trouble::NotPermitted) => {
-                    format!("give the key permission for {}", path_of(section))
-                }
-                Some(Trouble::Failed(why)) => why.clone(),
-                Some(Trouble::Shrunken(old, new)) => {
-                    let since = self.guard.since().map(|since| since.to_string());
-                    format!(
-                        "{old} entries have become {new} at {}: not believed yet (sync.shrink_guard); `rules sync \
-                         --accept` believes it",
-                        since.unwrap_or_default()
-                    )
-                }
-            },
-        }
-    }
-}
-
 fn without_passwords(users: &Users) -> Users {
     let mut stripped = Users::default();
     for user in users.iter() {
@@ -977,35 +697,6 @@ fn without_passwords(users: &Users) -> Users {
     stripped
 }
 
-fn lock(held: &Shared) -> MutexGuard<'_, BTreeMap<SectionName, Held>> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Bounds questions about single addresses: whoever makes up recipients must not make us shut out.
-#[derive(Debug)]
-struct Questions {
-    left: u32,
-    refilled_at: Instant,
-}
-
-impl Questions {
-    fn new(now: Instant) -> Self {
-        Self {
-            left: QUESTIONS_PER_MINUTE,
-            refilled_at: now,
-        }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        if now.saturating_duration_since(self.refilled_at) >= Duration::from_secs(60) {
-            *self = Self::new(now);
-        }
-        let permitted = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        permitted
-    }
-}
-
 const ORDERS_MAX: usize = 64;
 /// Entries that the provider shows late.
 const OVERLAP: Duration = Duration::from_secs(600);
@@ -1013,9 +704,6 @@ const OVERLAP: Duration = Duration::from_secs(600);
 const PIECES_MAX: u32 = 500;
 /// How often it is written down that nothing has changed.
 const CONFIRM_INTERVAL: Duration = Duration::from_secs(600);
-/// A refusal has its section looked at again, but not more often than this.
-const DOUBT_PAUSE: Duration = Duration::from_secs(5);
-const QUESTIONS_PER_MINUTE: u32 = 20;
 const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
 /// The vendor shuts callers out for at least a minute (NOTES section 4).
 const THROTTLE_PAUSE: Duration = Duration::from_secs(60);

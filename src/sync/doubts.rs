@@ -1,0 +1,150 @@
+//! Rules that refused something and may have changed meanwhile: looked at again, bounded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::mail::{Mailbox, SectionName, Suppressions};
+use crate::policy::RuleDoubt;
+
+use super::held::{Held, lock};
+use super::refresher::Synchroniser;
+use super::snapshot::Header;
+use super::values::SectionValue;
+
+impl Synchroniser {
+    pub(super) async fn settle_doubt(&mut self, doubt: RuleDoubt) {
+        let now = self.now();
+        // Where looks fail they have their own pace: errors count against the whole site (NOTES section 4).
+        let fresh = |held: &Held| held.fresh;
+        if now < self.paused_until || !lock(&self.held).get(&doubt.section).is_some_and(fresh) {
+            return;
+        }
+        if doubt.section == SectionName::Suppressions {
+            self.settle_suppression(&doubt.subject).await;
+            return;
+        }
+        let pause = DOUBT_PAUSE.min(self.settings.interval);
+        let looked_at = lock(&self.held)
+            .get(&doubt.section)
+            .and_then(|held| held.looked_at);
+        if looked_at.is_some_and(|at| now.saturating_duration_since(at) < pause) {
+            return;
+        }
+        // What one of these refuses, the others might allow.
+        let senders = [
+            SectionName::Domains,
+            SectionName::SingleSenders,
+            SectionName::AllowedSenders,
+        ];
+        let sections = match doubt.section {
+            section if senders.contains(&section) => senders.to_vec(),
+            section => vec![section],
+        };
+        for section in sections {
+            if !self.look(section, false).await {
+                break;
+            }
+        }
+    }
+
+    /// One address is asked about, instead of two hundred thousand.
+    async fn settle_suppression(&mut self, recipient: &str) {
+        let Ok(mailbox) = Mailbox::parse(recipient) else {
+            return;
+        };
+        if !self.questions.take(self.now()) {
+            return;
+        }
+        let (known, header) = {
+            let held = lock(&self.held);
+            let Some(held) = held.get(&SectionName::Suppressions) else {
+                return;
+            };
+            match &held.value {
+                Some(SectionValue::Suppressions(known)) => (Arc::clone(known), held.header.clone()),
+                _ => return,
+            }
+        };
+        let Some((entry, _)) = known.covering(&mailbox) else {
+            return;
+        };
+        let entry: Box<str> = entry.into();
+        match self.fetcher.suppression_of(&entry).await {
+            Ok(true) => {}
+            Ok(false) => self.forget_suppression(&known, entry, header).await,
+            Err(error) => {
+                let looked_at = self.now();
+                self.failed(SectionName::Suppressions, &error, looked_at);
+            }
+        }
+    }
+
+    /// Says nothing about the section as a whole: neither that it was confirmed, nor that it is well.
+    async fn forget_suppression(
+        &mut self,
+        known: &Suppressions,
+        entry: Box<str>,
+        header: Option<Header>,
+    ) {
+        let section = SectionName::Suppressions;
+        let value = Arc::new(known.with([(entry.as_ref(), None)]));
+        let value = SectionValue::Suppressions(value);
+        let Some(mut fresh) = header.clone() else {
+            return;
+        };
+        fresh.digest = value.digest();
+        let stored = {
+            let mut all = lock(&self.held);
+            let Some(held) = all.get_mut(&section) else {
+                return;
+            };
+            held.value = Some(value.clone());
+            held.header = Some(fresh.clone());
+            std::mem::replace(&mut held.stored, false)
+        };
+        self.publish();
+        self.journal
+            .rules_changed(&self.account, section, known.len(), value.count());
+        let changes = stored.then(|| vec![(entry, None)]);
+        match self.store(&value, changes, header.as_ref(), fresh).await {
+            Ok(fresh) => {
+                if let Some(held) = lock(&self.held).get_mut(&section) {
+                    held.header = Some(fresh);
+                    held.stored = true;
+                }
+            }
+            Err(error) => self.journal.spool_failed("storing rules", &error),
+        }
+    }
+}
+
+/// Bounds questions about single addresses: whoever makes up recipients must not make us shut out.
+#[derive(Debug)]
+pub(super) struct Questions {
+    left: u32,
+    refilled_at: Instant,
+}
+
+impl Questions {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            left: QUESTIONS_PER_MINUTE,
+            refilled_at: now,
+        }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.refilled_at) >= Duration::from_secs(60) {
+            *self = Self::new(now);
+        }
+        let permitted = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        permitted
+    }
+}
+
+/// A refusal has its section looked at again, but not more often than this.
+const DOUBT_PAUSE: Duration = Duration::from_secs(5);
+const QUESTIONS_PER_MINUTE: u32 = 20;
