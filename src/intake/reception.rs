@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::auth::{Authenticator, Checked, GuessingGuard};
-use crate::clock::Clock;
+use crate::clock::{Allowance, Clock};
 use crate::journal::Journal;
 use crate::mail::{
     Identity, Mailbox, Reply, ReversePath, Rules, SectionName, SessionFacts, SignIn, Submitter,
@@ -18,7 +18,7 @@ use crate::policy::{Policy, Refusal, RuleDoubt};
 use crate::session::{Answer, Question};
 use crate::spool::{Draft, Shortage, Space, SpaceLimits, Spool};
 
-use super::refusals::{KeptRefusals, Stage};
+use super::refusals::{KEPT, Stage};
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct Intake {
     pub(super) rules: watch::Receiver<Arc<Rules>>,
     authenticator: Arc<ArcSwap<Authenticator>>,
     guard: Mutex<GuessingGuard>,
-    pub(super) kept: Mutex<KeptRefusals>,
+    pub(super) kept: Mutex<Allowance>,
     /// Where rules are reported that refused something and may have changed meanwhile.
     pub(super) doubts: mpsc::Sender<RuleDoubt>,
     /// argon2 takes 19 MB and a processor: few at a time.
@@ -70,7 +70,7 @@ impl Intake {
             rules,
             authenticator,
             guard: Mutex::default(),
-            kept: Mutex::default(),
+            kept: Mutex::new(KEPT),
             doubts,
             slow_checks: Semaphore::new(2),
         }
@@ -303,11 +303,7 @@ impl Reception {
         let policy = Policy::new(&rules, facts, intake.clock.wall());
         let stage = Stage::Sender(reverse_path);
         let refuse = |device: Option<&str>, refusal: Refusal| {
-            intake.keep_refusal(facts, &rules, stage, &refusal);
-            intake
-                .journal
-                .refused(facts, stage.word(), device, &refusal.reply, &refusal.hint);
-            Verdict::Refuse(refusal.reply)
+            Verdict::Refuse(intake.refuse(facts, &rules, stage, device, refusal))
         };
         let submitter = match policy.submitter() {
             Ok(submitter) => submitter,
@@ -347,13 +343,8 @@ impl Reception {
         match policy.recipient(submitter, recipient) {
             Ok(()) => Verdict::Accept,
             Err(refusal) => {
-                let stage = Stage::Recipient(recipient);
-                intake.keep_refusal(facts, rules, stage, &refusal);
-                let device = submitter.device.as_deref();
-                intake
-                    .journal
-                    .refused(facts, stage.word(), device, &refusal.reply, &refusal.hint);
-                Verdict::Refuse(refusal.reply)
+                let (stage, device) = (Stage::Recipient(recipient), submitter.device.as_deref());
+                Verdict::Refuse(intake.refuse(facts, rules, stage, device, refusal))
             }
         }
     }

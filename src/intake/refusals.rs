@@ -1,13 +1,13 @@
 //! What was refused, kept with the rules that took part, and told to whoever keeps the rules fresh.
 
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::clock::{Allowance, Timestamp};
 use crate::mail::{
-    Explanation, HeaderSender, Identity, Mailbox, ReversePath, Rules, SessionFacts, Submitter,
+    Explanation, HeaderSender, Identity, Mailbox, Reply, ReversePath, Rules, SessionFacts,
 };
 use crate::policy::{Policy, Refusal};
 
@@ -67,54 +67,45 @@ impl Stage<'_> {
     }
 
     /// Asks again; this time every rule that takes part is written down.
-    fn ask(self, policy: &Policy<'_>, identity: Option<&Identity>) -> Result<Submitter, Refusal> {
+    fn ask(self, policy: &Policy<'_>, identity: Option<&Identity>) -> Result<(), Refusal> {
         if let (Self::SignIn, Some(identity)) = (self, identity) {
-            policy.sign_in(identity)?;
+            return policy.sign_in(identity);
         }
         let submitter = policy.submitter()?;
         match self {
-            Self::SignIn => {}
-            Self::Sender(path) => policy.sender(&submitter, path)?,
-            Self::Recipient(recipient) => policy.recipient(&submitter, recipient)?,
-            Self::Message(path, header) => drop(policy.message(&submitter, path, header)?),
+            Self::SignIn => Ok(()),
+            Self::Sender(path) => policy.sender(&submitter, path),
+            Self::Recipient(recipient) => policy.recipient(&submitter, recipient),
+            Self::Message(path, header) => policy.message(&submitter, path, header).map(drop),
         }
-        Ok(submitter)
     }
 }
 
-/// How many were kept in this second: whoever is refused in a loop must not take the disk from the others. The log
-/// has them all.
-#[derive(Debug, Default)]
-pub(super) struct KeptRefusals {
-    second: Option<Instant>,
-    count: u32,
-}
-
-impl KeptRefusals {
-    fn has_room(&mut self, now: Instant) -> bool {
-        let running = self
-            .second
-            .is_some_and(|began| now.saturating_duration_since(began) < Duration::from_secs(1));
-        if !running {
-            *self = Self {
-                second: Some(now),
-                count: 0,
-            };
-        }
-        self.count = self.count.saturating_add(1);
-        self.count <= KEPT_PER_SECOND
-    }
-}
-
-const KEPT_PER_SECOND: u32 = 20;
+/// Whoever is refused in a loop must not take the disk from the others. The log has them all.
+pub(super) const KEPT: Allowance = Allowance::new(20, Duration::from_secs(1));
 
 impl Intake {
+    /// Writes a refusal down, keeps it with its explanation, and gives the reply.
+    pub(super) fn refuse(
+        &self,
+        facts: &SessionFacts,
+        rules: &Rules,
+        stage: Stage<'_>,
+        device: Option<&str>,
+        refusal: Refusal,
+    ) -> Reply {
+        self.journal
+            .refused(facts, stage.word(), device, &refusal.reply, &refusal.hint);
+        self.keep_refusal(facts, rules, stage, &refusal);
+        refusal.reply
+    }
+
     /// Keeps a refusal with its explanation. A rule of the provider's that refused may have changed meanwhile:
     /// whoever keeps the rules fresh hears of it, so that the next try passes.
     pub(super) fn keep_refusal(
         &self,
         facts: &SessionFacts,
-        rules: &Arc<Rules>,
+        rules: &Rules,
         stage: Stage<'_>,
         refusal: &Refusal,
     ) {
@@ -123,7 +114,7 @@ impl Intake {
             drop(self.doubts.try_send(doubt.clone()));
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if !kept.has_room(self.clock.now()) {
+        if !kept.take(self.clock.now()) {
             return;
         }
         drop(kept);

@@ -1,7 +1,5 @@
 //! The end of data: from a complete draft to a durable message, or to the reason why not.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
@@ -24,7 +22,7 @@ impl Intake {
     pub(super) async fn submit(
         &self,
         facts: &SessionFacts,
-        rules: &Arc<Rules>,
+        rules: &Rules,
         submitter: &Submitter,
         incoming: Incoming,
         received: Received,
@@ -40,24 +38,22 @@ impl Intake {
             return reply::SPOOL_UNAVAILABLE;
         }
         let received_at = self.clock.wall();
-        let header = header_sender(&HeaderView::new(&head));
+        let head = Bytes::from(head);
+        let view = HeaderView::new(&head);
+        let header = header_sender(&view);
         let submission = self.prepare(
             received_at,
             facts,
             rules,
             submitter,
-            (head, &header),
+            (&head, &view, &header),
             &received,
         );
         let submission = match submission {
             Ok(submission) => submission,
             Err(refusal) => {
                 let stage = Stage::Message(&received.envelope.reverse_path, &header);
-                self.keep_refusal(facts, rules, stage, &refusal);
-                let device = submitter.device.as_deref();
-                self.journal
-                    .refused(facts, "message", device, &refusal.reply, &refusal.hint);
-                return refusal.reply;
+                return self.refuse(facts, rules, stage, submitter.device.as_deref(), refusal);
             }
         };
         let id = submission.id;
@@ -90,13 +86,12 @@ impl Intake {
         &self,
         received_at: Timestamp,
         facts: &SessionFacts,
-        rules: &Arc<Rules>,
+        rules: &Rules,
         submitter: &Submitter,
-        (head, header): (Vec<u8>, &HeaderSender),
+        (head, view, header): (&Bytes, &HeaderView<'_>, &HeaderSender),
         received: &Received,
     ) -> Result<Submission, Refusal> {
         let id = SpoolId::new(received_at.0);
-        let view = HeaderView::new(&head);
         let given = &received.envelope;
         let policy = Policy::new(rules, facts, received_at);
         let action = policy.message(submitter, &given.reverse_path, header)?;
@@ -107,18 +102,18 @@ impl Intake {
             SenderAction::Keep => {}
             // A From field without an address is replaced, a missing one is added in front.
             SenderAction::Complete(sender) if view.has("From") => {
-                base = override_edits(&view, sender);
+                base = override_edits(view, sender);
             }
             SenderAction::Complete(sender) => missing_sender = Some(sender),
             SenderAction::Override(sender) => {
-                base = override_edits(&view, sender);
+                base = override_edits(view, sender);
                 reverse_path = ReversePath::Mailbox(sender.clone());
             }
         }
         let dispatches =
-            plan(&view, &given.recipients, &base, self.settings.plan).map_err(unplanned)?;
+            plan(view, &given.recipients, &base, self.settings.plan).map_err(unplanned)?;
         let prefix = trace_headers(
-            &view,
+            view,
             &TraceFacts {
                 id,
                 hostname: &self.settings.hostname,
@@ -139,7 +134,7 @@ impl Intake {
                 recipients: given.recipients.clone(),
             },
             prefix: Bytes::from(prefix),
-            head: Bytes::from(head),
+            head: head.clone(),
             size: received.size,
             dispatches,
         })

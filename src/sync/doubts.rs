@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use crate::clock::Allowance;
 use crate::mail::{Mailbox, SectionName, Suppressions};
 use crate::policy::RuleDoubt;
 
@@ -54,7 +53,7 @@ impl Synchroniser {
         let Ok(mailbox) = Mailbox::parse(recipient) else {
             return;
         };
-        if !self.questions.take(self.now()) {
+        if !self.questions.take(self.clock.now()) {
             return;
         }
         let (known, header) = {
@@ -88,63 +87,19 @@ impl Synchroniser {
         entry: Box<str>,
         header: Option<Header>,
     ) {
-        let section = SectionName::Suppressions;
         let value = Arc::new(known.with([(entry.as_ref(), None)]));
         let value = SectionValue::Suppressions(value);
         let Some(mut fresh) = header.clone() else {
             return;
         };
         fresh.digest = value.digest();
-        let stored = {
-            let mut all = lock(&self.held);
-            let Some(held) = all.get_mut(&section) else {
-                return;
-            };
-            held.value = Some(value.clone());
-            held.header = Some(fresh.clone());
-            std::mem::replace(&mut held.stored, false)
-        };
-        self.publish();
-        self.journal
-            .rules_changed(&self.account, section, known.len(), value.count());
-        let changes = stored.then(|| vec![(entry, None)]);
-        match self.store(&value, changes, header.as_ref(), fresh).await {
-            Ok(fresh) => {
-                if let Some(held) = lock(&self.held).get_mut(&section) {
-                    held.header = Some(fresh);
-                    held.stored = true;
-                }
-            }
-            Err(error) => self.journal.spool_failed("storing rules", &error),
-        }
-    }
-}
-
-/// Bounds questions about single addresses: whoever makes up recipients must not make us shut out.
-#[derive(Debug)]
-pub(super) struct Questions {
-    left: u32,
-    refilled_at: Instant,
-}
-
-impl Questions {
-    pub(super) fn new(now: Instant) -> Self {
-        Self {
-            left: QUESTIONS_PER_MINUTE,
-            refilled_at: now,
-        }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        if now.saturating_duration_since(self.refilled_at) >= Duration::from_secs(60) {
-            *self = Self::new(now);
-        }
-        let permitted = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        permitted
+        let changes = Some(vec![(entry, None)]);
+        self.put_in_force(value, (header.as_ref(), fresh), changes, None)
+            .await;
     }
 }
 
 /// A refusal has its section looked at again, but not more often than this.
 const DOUBT_PAUSE: Duration = Duration::from_secs(5);
-const QUESTIONS_PER_MINUTE: u32 = 20;
+/// Questions about single addresses: whoever makes up recipients must not make us shut out.
+pub(super) const QUESTIONS: Allowance = Allowance::new(20, Duration::from_secs(60));

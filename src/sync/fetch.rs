@@ -78,14 +78,17 @@ impl Fetcher {
         &self.provider
     }
 
-    /// All of a section; `before` is what was known of users.
+    /// All of a section; `before` is what was known of it.
     pub(super) async fn fetch(
         &self,
         section: SectionName,
-        before: Option<&Users>,
+        before: Option<&SectionValue>,
     ) -> Result<Fetched, FetchError> {
         match section {
-            SectionName::Users => self.users(before).await,
+            SectionName::Users => match before {
+                Some(SectionValue::Users(before)) => self.users(Some(before)).await,
+                _ => self.users(None).await,
+            },
             SectionName::AllowedSenders => {
                 let request = ViewAllowedSenders::default();
                 let read = reading::read_senders(self.provider.call(&request).await?)?;

@@ -8,13 +8,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Allowance, Clock, Timestamp};
 use crate::journal::{Chain, Journal};
 use crate::mail::{AccountRules, Confirmed, SectionName, SuppressionReason, Suppressions, Users};
 use crate::provider::{ApiError, Disposition, Provider, read_date};
 use crate::spool::{Spool, SpoolError};
 
-use super::doubts::Questions;
+use super::doubts::QUESTIONS;
 use super::fetch::{FetchError, Fetched, Fetcher, path_of};
 use super::handle::{Order, SyncHandle};
 use super::held::{Held, Shared, Trouble, lock};
@@ -55,8 +55,7 @@ pub struct Synchroniser {
     pub(super) paused_until: Instant,
     /// In a row, of the whole account.
     pub(super) troubles: u32,
-    /// Targeted questions that may still be asked, refilled over time.
-    pub(super) questions: Questions,
+    pub(super) questions: Allowance,
     pub(super) key_number: u64,
 }
 
@@ -98,7 +97,7 @@ impl Synchroniser {
             handle,
             paused_until: now,
             troubles: 0,
-            questions: Questions::new(now),
+            questions: QUESTIONS,
         };
         synchroniser.load_stored().await;
         synchroniser
@@ -238,10 +237,6 @@ impl Synchroniser {
             let since = self.suppressions_since(held).filter(|_| !accept);
             (held.value.clone(), held.header.clone(), since)
         };
-        let users = match &before {
-            Some(SectionValue::Users(users)) => Some(Arc::clone(users)),
-            _ => None,
-        };
         let found = match (&before, &incremental) {
             (Some(SectionValue::Suppressions(known)), Some(since))
                 if section == SectionName::Suppressions =>
@@ -250,7 +245,7 @@ impl Synchroniser {
                 added.map(|added| Found::Added(Arc::clone(known), added))
             }
             _ => {
-                let fetched = self.fetcher.fetch(section, users.as_deref()).await;
+                let fetched = self.fetcher.fetch(section, before.as_ref()).await;
                 fetched.map(Found::All)
             }
         };
@@ -342,10 +337,10 @@ impl Synchroniser {
         let stored = lock(&self.held)
             .get(&section)
             .is_some_and(|held| held.stored);
-        let same = header
-            .as_ref()
-            .is_some_and(|header| header.digest == digest);
-        let unchanged = same && stored;
+        let unchanged = stored
+            && header
+                .as_ref()
+                .is_some_and(|header| header.digest == digest);
         let mut fresh = Header {
             version: snapshot::VERSION,
             confirmed_at: now,
@@ -381,25 +376,43 @@ impl Synchroniser {
             self.write_confirmations(false).await;
             return;
         }
-        {
+        self.put_in_force(value, (header.as_ref(), fresh), changes, Some(now))
+            .await;
+    }
+
+    /// Publishes a section, then stores it: what changed where that is known, else all of it. `confirmed` where the
+    /// provider has said so of the section as a whole.
+    pub(super) async fn put_in_force(
+        &self,
+        value: SectionValue,
+        (before, fresh): (Option<&Header>, Header),
+        changes: Option<Changes>,
+        confirmed: Option<Timestamp>,
+    ) {
+        let section = value.name();
+        let (stored, entries) = {
             let mut all = lock(&self.held);
             let Some(held) = all.get_mut(&section) else {
                 return;
             };
+            let entries = held.value.as_ref().map_or(0, SectionValue::count);
             held.value = Some(value.clone());
-            held.confirmed = Confirmed::new(now);
-            held.stale_told = false;
-            held.written_at = now;
             held.header = Some(fresh.clone());
-            held.stored = false;
-        }
+            if let Some(now) = confirmed {
+                held.confirmed = Confirmed::new(now);
+                held.stale_told = false;
+                held.written_at = now;
+            }
+            (std::mem::replace(&mut held.stored, false), entries)
+        };
         // In force first: a disk that is full must not keep a rule from being heeded.
         self.publish();
-        if !same {
-            self.journal.rules_changed(&self.account, section, old, new);
+        if before.is_none_or(|before| before.digest != fresh.digest) {
+            self.journal
+                .rules_changed(&self.account, section, entries, value.count());
         }
         let changes = changes.filter(|_| stored);
-        match self.store(&value, changes, header.as_ref(), fresh).await {
+        match self.store(&value, changes, before, fresh).await {
             Ok(fresh) => {
                 if let Some(held) = lock(&self.held).get_mut(&section) {
                     held.header = Some(fresh);
@@ -413,7 +426,7 @@ impl Synchroniser {
 
     /// Writes a section down: what changed as a further piece, or all of it, piece by piece. What was stored before
     /// counts until the header is written, which comes last.
-    pub(super) async fn store(
+    async fn store(
         &self,
         value: &SectionValue,
         changes: Option<Changes>,
@@ -596,11 +609,7 @@ impl Synchroniser {
             let before = lock(&self.held)
                 .get(&section)
                 .and_then(|held| held.value.clone());
-            let users = match &before {
-                Some(SectionValue::Users(users)) => Some(Arc::clone(users)),
-                _ => None,
-            };
-            match self.fetcher.fetch(section, users.as_deref()).await {
+            match self.fetcher.fetch(section, before.as_ref()).await {
                 Ok(fetched) => diffs.push(diff(&self.account, before.as_ref(), &fetched.value)),
                 Err(error) => {
                     left_alone = matches!(&error, FetchError::Api(error)
