@@ -361,6 +361,39 @@ async fn yesterdays_rules_hold_while_the_provider_is_gone_and_after_a_restart() 
 }
 
 #[tokio::test]
+async fn an_hour_without_the_provider_changes_no_answer() {
+    let place = Place::open(QUICK).await;
+    let rules = json!({"mode": "whitelist", "allowed_senders": ["ann@example.com"]});
+    place.owner("/allowed_senders/update", rules).await;
+    place.known().await;
+    eventually("the whitelist", async || {
+        let reply = place.mail_from("bob@example.com").await;
+        reply.starts_with("550").then_some(())
+    })
+    .await;
+    place.provider.as_ref().unwrap().1.cancel();
+    eventually("a failed look", async || {
+        let section = place.section("allowed-senders").await;
+        (section["state"] == "last-known-good").then_some(())
+    })
+    .await;
+    for _ in 0..12 {
+        tokio::time::pause();
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        tokio::time::resume();
+        let refused = place.mail_from("bob@example.com").await;
+        assert!(
+            refused.starts_with("550 5.7.1 sender not allowed by"),
+            "{refused}"
+        );
+        assert!(place.mail_from("ann@example.com").await.starts_with("250"));
+    }
+    let section = place.section("allowed-senders").await;
+    assert_eq!(section["state"], "last-known-good", "{section}");
+    place.close().await;
+}
+
+#[tokio::test]
 async fn a_first_start_without_the_provider_does_what_the_settings_say() {
     let nowhere = "http://127.0.0.1:9/v3".to_owned();
     let start = async |settings: &str| {
