@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, Outcome};
-use crate::spool::{Attempt, Leased, SpoolError, Transition};
+use crate::provider::ApiError;
+use crate::spool::{Attempt, Leased, Settlement, SpoolError, Transition};
 
 use super::classify::{AccountEffect, Classified, classify};
 use super::payload::upload;
@@ -24,7 +25,8 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
     let started_at = shared.clock.wall();
     let started = shared.clock.now();
     let attempt = leased.attempt(started_at);
-    let (failing_since, in_doubt) = (leased.failing_since, leased.in_doubt);
+    let (trying, in_doubt) = (leased.trying, leased.in_doubt);
+    let is_open = leased.doubt_since.is_some();
     let recipients = leased.dispatch.recipients.len();
     let octets = (leased.prefix.len() + leased.head.len()) as u64 + leased.content.octets();
     let upload = match upload(leased.clone(), shared.spool.clone()) {
@@ -56,7 +58,13 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
     let Classified {
         mut outcome,
         mut account,
+        partly,
     } = classify(&answer, octets);
+    // Something in between may have said no after the provider said yes.
+    let unsure = match &answer {
+        Err(ApiError::Refused(refusal)) => refusal.body_left && !refusal.is_worded(),
+        _ => false,
+    };
     if account == AccountEffect::Suspect {
         account = match probe(&shared.provider).await {
             Probed::Works => AccountEffect::Trouble,
@@ -66,7 +74,11 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         };
     }
     let now = shared.clock.wall();
-    let failing = failing_since.map_or(Duration::ZERO, |since| now.since(since));
+    let (tried, over) = {
+        let clock = shared.trying();
+        let over = clock.is_over(trying, shared.settings.give_up_after);
+        (clock.failed(trying), over)
+    };
     let random = shared.random();
     let transition = decide(
         &shared.settings,
@@ -74,13 +86,24 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         account,
         &attempt,
         now,
-        failing,
+        // What may have been delivered is looked up once more before it is given up.
+        over && !is_open,
         random,
     );
     let next_at = transition.next_at();
     let doubtful = matches!(transition, Transition::InDoubt(..));
-    settle(shared, attempt, transition).await;
-    if doubtful {
+    let blamed = matches!(
+        transition,
+        Transition::Waiting(..) | Transition::InDoubt(..)
+    );
+    let settlement = Settlement {
+        transition,
+        trying: blamed.then_some(tried),
+        unsure: unsure && blamed,
+        partly,
+    };
+    settle(shared, attempt, settlement).await;
+    if doubtful || is_open {
         shared.doubtful.notify_one();
     }
     let took = shared.clock.now().saturating_duration_since(started);
@@ -134,7 +157,7 @@ fn decide(
     account: AccountEffect,
     attempt: &Attempt,
     now: Timestamp,
-    failing: Duration,
+    over: bool,
     random: u32,
 ) -> Transition {
     // What is wrong with the account is no reason to give up a message, or to slow it down: the breaker
@@ -143,17 +166,8 @@ fn decide(
     if let (true, Outcome::Deferred(why)) = (blameless, &outcome) {
         return Transition::Paused(now, why.clone());
     }
-    // Counted from the first failure: time spent waiting for a key or without power is not failing.
-    if failing >= settings.give_up_after {
-        let after = humantime::format_duration(settings.give_up_after);
-        let gave_up = |words: String| {
-            Outcome::Bounced(Diagnostic::new(format!("gave up after {after}: {words}")))
-        };
-        *outcome = match outcome.clone() {
-            Outcome::Deferred(why) => gave_up(why.to_string()),
-            Outcome::Unknown(why) => gave_up(format!("{why} (it may have been delivered)")),
-            settled => settled,
-        };
+    if let (true, Outcome::Deferred(why)) = (over, &outcome) {
+        *outcome = Outcome::Bounced(gave_up(settings, why));
     }
     let wait = settings.backoff.jittered(attempt.number, random);
     match outcome.clone() {
@@ -173,11 +187,17 @@ fn decide(
     }
 }
 
+/// The words of a bounce after too long a time.
+pub(super) fn gave_up(settings: &ForwardSettings, why: &Diagnostic) -> Diagnostic {
+    let after = humantime::format_duration(settings.give_up_after);
+    Diagnostic::new(format!("gave up after {after}: {why}"))
+}
+
 /// What is known must not be lost because the disk is full for a moment.
-async fn settle(shared: &Shared, attempt: Attempt, transition: Transition) {
+async fn settle(shared: &Shared, attempt: Attempt, settlement: Settlement) {
     let mut wait = Duration::from_millis(200);
     loop {
-        match shared.spool.settle(attempt, transition.clone()).await {
+        match shared.spool.settle(attempt, settlement.clone()).await {
             Ok(()) => return,
             Err(error @ (SpoolError::Stale | SpoolError::Stopped)) => {
                 shared.journal.spool_failed("settling an attempt", &error);

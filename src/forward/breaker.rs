@@ -122,6 +122,14 @@ impl Breaker {
         }
     }
 
+    /// Whether mail is tried, be it now and then: what keeps it back is not the account's.
+    pub fn is_trying(&self) -> bool {
+        let BreakerState::Open { cause, .. } = self.state else {
+            return true;
+        };
+        cause == Cause::Trouble
+    }
+
     /// Takes in the effect of one attempt, or of a probe that failed.
     pub fn note(
         &mut self,

@@ -3,6 +3,7 @@
 //! | what came back | outcome | account |
 //! | --- | --- | --- |
 //! | 200, nothing failed, `succeeded ≥ 1` or an `email_id` | accepted | fine |
+//! | 200 with `failed ≥ 1` and `succeeded ≥ 1` or an `email_id` | unknown, and each recipient is asked for | fine |
 //! | 200 with `failed ≥ 1`, the reply inside is 4xx | deferred | fine |
 //! | the same with 5xx, or without a code | bounced | fine |
 //! | 200 that is neither | unknown | trouble |
@@ -25,6 +26,13 @@ pub struct Classified {
     pub outcome: Outcome,
     /// For the account.
     pub account: AccountEffect,
+    /// Whether the provider took the mail for some recipients and refused it for others.
+    pub partly: bool,
+}
+
+/// What the words of a refusal that was found in the provider's records mean.
+pub(super) fn classify_refusal(words: &Diagnostic) -> Outcome {
+    of_failure(words.as_str()).outcome
 }
 
 /// What an attempt says about the account as a whole.
@@ -67,23 +75,39 @@ pub fn classify(answer: &Result<SendResult, ApiError>, octets: u64) -> Classifie
 }
 
 fn of_result(result: &SendResult) -> Classified {
+    let email_id = result.email_id.clone().unwrap_or_default();
+    let taken = result.succeeded.unwrap_or(0) > 0 || !email_id.is_empty();
+    if result.failed.unwrap_or(0) > 0 && taken {
+        let why = result
+            .failures
+            .first()
+            .map_or("without a reason", String::as_str);
+        return Classified {
+            outcome: Outcome::Unknown(Diagnostic::new(format!(
+                "taken for some recipients (email_id {email_id:?}), refused for others: {why}"
+            ))),
+            account: AccountEffect::Fine,
+            partly: true,
+        };
+    }
     if result.failed.unwrap_or(0) > 0 {
         let text = result.failures.first();
         return of_failure(text.map_or("refused without a reason", String::as_str));
     }
-    let email_id = result.email_id.clone().unwrap_or_default();
-    if result.succeeded.unwrap_or(0) > 0 || !email_id.is_empty() {
+    if taken {
         return Classified {
             outcome: Outcome::Accepted {
                 email_id,
                 request_id: result.request_id.clone(),
             },
             account: AccountEffect::Fine,
+            partly: false,
         };
     }
     Classified {
         outcome: Outcome::Unknown(Diagnostic::new("200 that neither accepts nor refuses")),
         account: AccountEffect::Trouble,
+        partly: false,
     }
 }
 
@@ -100,6 +124,7 @@ fn of_failure(text: &str) -> Classified {
     Classified {
         outcome,
         account: AccountEffect::Fine,
+        partly: false,
     }
 }
 
@@ -130,7 +155,11 @@ fn of_disposition(disposition: Disposition, diagnostic: Diagnostic) -> Classifie
             (Outcome::Deferred(diagnostic), AccountEffect::Throttle(wait))
         }
     };
-    Classified { outcome, account }
+    Classified {
+        outcome,
+        account,
+        partly: false,
+    }
 }
 
 /// `Code(550)` anywhere, or three digits where the reply begins.

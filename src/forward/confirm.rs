@@ -1,63 +1,250 @@
 //! What the provider's records say about a doubt.
 //!
 //! A mail is recognised by our own `X-Gateway-Id` header and a recipient of the dispatch: one message
-//! may have several dispatches, and all carry the same id.
+//! may have several dispatches, and all carry the same id. Which event it is decides what it means:
+//!
+//! | event | of the attempts in doubt | older |
+//! | --- | --- | --- |
+//! | processed, delivered, a bounce, or what a recipient did | the provider has taken the mail | says nothing |
+//! | rejected | it has refused it, if it is not older than the newest attempt | says nothing |
+//! | any other, or without a recipient | says nothing | says nothing |
+//!
+//! Only `email_id`, `event` and `date` are sure members of an event (ADDENDUM section 6).
 
-use crate::mail::{Mailbox, SpoolId};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::mail::{Diagnostic, Mailbox, SpoolId};
 use crate::provider::groups::activity::ActivityEvent;
+use crate::provider::read_date;
 
 /// The header that names our messages.
 pub(super) const GATEWAY_ID: &str = "X-Gateway-Id";
 
-/// The provider's name for the mail, if any event speaks of it.
-pub fn recognise(events: &[ActivityEvent], id: SpoolId, recipients: &[Mailbox]) -> Option<String> {
-    let id = id.to_string();
-    let reaches_one = |event: &ActivityEvent| match event.recipient.as_deref() {
-        Some(named) => recipients
-            .iter()
-            .any(|recipient| recipient.as_str().eq_ignore_ascii_case(named.trim())),
-        // The search was for a recipient already.
-        None => true,
-    };
-    events
-        .iter()
-        .find(|event| event.has_header(GATEWAY_ID, &id) && reaches_one(event))
-        .map(|event| event.email_id.clone().unwrap_or_default())
+/// The mail that is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    /// The message.
+    pub id: SpoolId,
+    /// Whom the dispatch goes to.
+    pub recipients: &'a [Mailbox],
+    /// When the first attempt began whose outcome is not known, by the provider's clock; `None` where that can't
+    /// be told.
+    pub since: Option<Timestamp>,
+    /// When the newest attempt began, by the provider's clock.
+    pub newest: Option<Timestamp>,
+    /// Whether the provider is known to have taken the mail for some recipients only: then each must be heard of.
+    pub partly: bool,
 }
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Evidence {
+    /// The provider has taken it, under this name; refused for these recipients, where it was for some.
+    Taken(String, Option<Diagnostic>),
+    /// The provider has refused it, in these words.
+    Refused(Diagnostic),
+    /// The records do not tell.
+    None,
+}
+
+/// Finds the mail among events.
+pub fn find_mail(events: &[ActivityEvent], sought: &Sought<'_>) -> Evidence {
+    let id = sought.id.to_string();
+    let (mut taken, mut heard_of) = (None, 0);
+    let mut refused: Vec<String> = Vec::new();
+    for recipient in sought.recipients {
+        let of_it = |event: &&ActivityEvent| {
+            event.has_header(GATEWAY_ID, &id)
+                && event
+                    .recipient
+                    .as_deref()
+                    .is_some_and(|named| recipient.as_str().eq_ignore_ascii_case(named.trim()))
+        };
+        let mut of_recipient = events.iter().filter(of_it);
+        let proof = of_recipient
+            .clone()
+            .find(|event| means_taken(event) && is_newer(event, sought.since));
+        if let Some(event) = proof {
+            taken.get_or_insert_with(|| event.email_id.clone().unwrap_or_default());
+            heard_of += 1;
+        } else if let Some(event) =
+            of_recipient.find(|event| means_refused(event) && is_refusal_of(event, sought.newest))
+        {
+            refused.push(format!("{recipient}: {}", words(event)));
+            heard_of += 1;
+        }
+    }
+    let complete = heard_of == sought.recipients.len();
+    let why = (!refused.is_empty()).then(|| Diagnostic::new(refused.join("; ")));
+    match (taken, why) {
+        (Some(_), _) if sought.partly && !complete => Evidence::None,
+        (Some(email_id), why) => Evidence::Taken(email_id, why),
+        (None, Some(why)) if complete => Evidence::Refused(why),
+        (None, _) => Evidence::None,
+    }
+}
+
+/// What a provider reports of mail that it has taken only (openapi.yaml, both sets of names).
+fn means_taken(event: &ActivityEvent) -> bool {
+    let kind = kind(event);
+    let kinds = [
+        "processed",
+        "delivered",
+        "spam",
+        "unsubscribed",
+        "unsubscribe",
+        "resubscribed",
+        "resubscribe",
+        "opened",
+        "open",
+        "clicked",
+        "click",
+    ];
+    kind.ends_with("bounced") || kind.ends_with("bounce") || kinds.contains(&kind.as_str())
+}
+
+fn means_refused(event: &ActivityEvent) -> bool {
+    matches!(kind(event).as_str(), "rejected" | "reject")
+}
+
+fn kind(event: &ActivityEvent) -> String {
+    event
+        .event
+        .as_deref()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
+}
+
+/// Dates may be cut to the second.
+fn is_newer(event: &ActivityEvent, since: Option<Timestamp>) -> bool {
+    match (date(event), since) {
+        (Some(date), Some(since)) => date.after(GRAIN) >= since,
+        _ => true,
+    }
+}
+
+/// A refusal counts only where it is surely of the newest attempt: an older one was answered and is known.
+fn is_refusal_of(event: &ActivityEvent, newest: Option<Timestamp>) -> bool {
+    match (date(event), newest) {
+        (Some(date), Some(newest)) => date >= newest,
+        _ => false,
+    }
+}
+
+fn date(event: &ActivityEvent) -> Option<Timestamp> {
+    read_date(event.date.as_deref()?)
+}
+
+fn words(event: &ActivityEvent) -> &str {
+    let said = [&event.smtp_response, &event.reason, &event.error];
+    let said = said
+        .into_iter()
+        .flatten()
+        .find(|text| !text.trim().is_empty());
+    said.map_or("rejected without a reason", String::as_str)
+}
+
+const GRAIN: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn event(json: &str) -> ActivityEvent {
-        serde_json::from_str(json).expect("an event")
+    const ID: &str = "019362b5a5c07b6d8f0e2f6a1c3d4e5f";
+    const FIRST: &str = "2026-11-25T08:00:00Z";
+    const NEWEST: &str = "2026-11-25T08:10:00Z";
+
+    fn event(kind: &str, recipient: &str, date: &str) -> ActivityEvent {
+        let recipient = match recipient {
+            "" => String::new(),
+            named => format!(r#""recipient":"{named}","#),
+        };
+        let text = format!(
+            r#"{{"email_id":"e","event":"{kind}",{recipient}"date":"{date}","smtp_response":"550 no",
+                "custom_headers":{{"x-gateway-id":"{ID}"}}}}"#
+        );
+        serde_json::from_str(&text).expect("an event")
+    }
+
+    fn found(events: &[ActivityEvent], to: &[&str], partly: bool) -> Evidence {
+        let recipients: Vec<Mailbox> = to
+            .iter()
+            .map(|to| to.parse().expect("an address"))
+            .collect();
+        let sought = Sought {
+            id: ID.parse().expect("an id"),
+            recipients: &recipients,
+            since: read_date(FIRST),
+            newest: read_date(NEWEST),
+            partly,
+        };
+        find_mail(events, &sought)
     }
 
     #[test]
-    fn a_mail_is_recognised_by_id_and_recipient_in_any_spelling() {
-        let id: SpoolId = "019362b5a5c07b6d8f0e2f6a1c3d4e5f".parse().expect("an id");
-        let to = ["a@b.test".parse().expect("an address")];
-        for (json, known) in [
+    fn only_an_event_of_mail_that_was_taken_since_confirms() {
+        let taken = Evidence::Taken("e".to_owned(), None);
+        let refused = Evidence::Refused(Diagnostic::new("a@b.test: 550 no"));
+        for (kind, recipient, date, evidence) in [
+            ("processed", "A@b.test", NEWEST, &taken),
+            ("delivered", "a@b.test", "2026-11-25T08:05:00Z", &taken),
+            ("hard-bounced", "a@b.test", NEWEST, &taken),
+            ("soft-bounced", "a@b.test", NEWEST, &taken),
+            ("opened", "a@b.test", NEWEST, &taken),
+            ("processed", "a@b.test", "2026-11-25T07:59:59Z", &taken),
             (
-                r#"{"email_id":"e","recipient":"A@b.test","custom_headers":{"x-gateway-id":"019362b5a5c07b6d8f0e2f6a1c3d4e5f"}}"#,
-                true,
+                "processed",
+                "a@b.test",
+                "2026-11-25T07:59:00Z",
+                &Evidence::None,
             ),
+            ("processed", "c@b.test", NEWEST, &Evidence::None),
+            ("processed", "", NEWEST, &Evidence::None),
             (
-                r#"{"email_id":"e","custom_headers":{"X-Gateway-Id":["019362b5a5c07b6d8f0e2f6a1c3d4e5f"]}}"#,
-                true,
+                "rejected",
+                "a@b.test",
+                "2026-11-25T08:05:00Z",
+                &Evidence::None,
             ),
-            (
-                r#"{"email_id":"e","recipient":"c@b.test","custom_headers":{"X-Gateway-Id":"019362b5a5c07b6d8f0e2f6a1c3d4e5f"}}"#,
-                false,
-            ),
-            (
-                r#"{"email_id":"e","recipient":"a@b.test","custom_headers":{"X-Gateway-Id":"other"}}"#,
-                false,
-            ),
-            (r#"{"email_id":"e","recipient":"a@b.test"}"#, false),
+            ("rejected", "a@b.test", NEWEST, &refused),
+            ("rejected", "", NEWEST, &Evidence::None),
+            ("scheduled", "a@b.test", NEWEST, &Evidence::None),
+            ("", "a@b.test", NEWEST, &Evidence::None),
         ] {
-            let found = recognise(&[event(json)], id, &to);
-            assert_eq!(found.is_some(), known, "{json}");
+            let events = [event(kind, recipient, date)];
+            let evidence_found = found(&events, &["a@b.test"], false);
+            assert_eq!(&evidence_found, evidence, "{kind} {recipient} {date}");
         }
+        let other = r#"{"email_id":"e","event":"processed","recipient":"a@b.test"}"#;
+        let other: ActivityEvent = serde_json::from_str(other).expect("an event");
+        assert_eq!(found(&[other], &["a@b.test"], false), Evidence::None);
+    }
+
+    #[test]
+    fn of_a_mail_that_was_taken_in_part_every_recipient_must_be_heard_of() {
+        let to = ["a@b.test", "c@b.test"];
+        let one = [event("delivered", "a@b.test", NEWEST)];
+        assert_eq!(found(&one, &to, true), Evidence::None);
+        assert_eq!(
+            found(&one, &to, false),
+            Evidence::Taken("e".to_owned(), None)
+        );
+        let both = [
+            event("rejected", "c@b.test", NEWEST),
+            event("delivered", "a@b.test", NEWEST),
+        ];
+        let why = Some(Diagnostic::new("c@b.test: 550 no"));
+        assert_eq!(
+            found(&both, &to, true),
+            Evidence::Taken("e".to_owned(), why)
+        );
+        let refused = [event("rejected", "a@b.test", NEWEST)];
+        assert_eq!(
+            found(&refused, &to, false),
+            Evidence::None,
+            "nothing is known of the other"
+        );
     }
 }

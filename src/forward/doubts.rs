@@ -1,9 +1,16 @@
 //! Settles doubts: asks the provider before anything is sent again.
 //!
 //! The look-up is limited to 60 calls a minute, so that doubts are looked up together where there are
-//! several, as a crash leaves them. Found → accepted. Not found twice → repeated and marked, or held, as the
-//! operator chose; repeats go out one at a time, because mail that is not in doubt goes first. Where the
-//! look-up itself is not permitted nothing can be known, and a marked repeat is better than lost mail.
+//! several, as a crash leaves them. What the records mean is [`super::confirm`]'s business. Found → accepted, or
+//! refused. Not found twice, the second time over days → repeated and marked, or held, as the
+//! operator chose; repeats go out one at a time, because mail that is not in doubt goes first, and none on a
+//! look-up that is older than `confirm_after`. Where the look-up itself is not permitted nothing can be known, and
+//! a marked repeat is better than lost mail. What can't be asked is asked less and less often, and in the end left
+//! to the operator.
+//!
+//! # Invariants
+//! - A look-up that was not read to its end, or that answered without a list, is no evidence.
+//! - What is older than the provider's shortest history is never repeated because it was not found.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,19 +18,21 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
-use crate::mail::Diagnostic;
+use crate::mail::{Diagnostic, Outcome};
 use crate::provider::ApiError;
 use crate::provider::groups::activity::{ActivityEvent, SearchActivity};
 use crate::spool::{Finding, LeaseRequest, Leased, Work};
 
-use super::attempt::{attempt, hold};
+use super::attempt::{attempt, gave_up, hold};
 use super::breaker::Permit;
-use super::confirm::{GATEWAY_ID, recognise};
+use super::classify::classify_refusal;
+use super::confirm::{Evidence, GATEWAY_ID, Sought, find_mail};
 use super::workers::{Shared, Unknown};
 
 /// Works until `stop`.
 pub(super) async fn settle_doubts(shared: Shared, stop: CancellationToken) {
     let mut pace = Pace::default();
+    let mut changed = shared.spool.doubts();
     while !stop.is_cancelled() {
         let wake_at = match next(&shared, &mut pace).await {
             Next::Doubts(doubts) => {
@@ -35,6 +44,8 @@ pub(super) async fn settle_doubts(shared: Shared, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = shared.doubtful.notified() => {}
+            // An operator, an expired lease or a changed clock: something may be due now.
+            Ok(()) = changed.changed() => {}
             () = tokio::time::sleep_until(wake_at.into()) => {}
         }
     }
@@ -96,24 +107,25 @@ async fn next(shared: &Shared, pace: &mut Pace) -> Next {
 /// Several doubts, as a crash leaves them, are looked up with one question about all mail of their time; one alone,
 /// or each of them where that question has too many answers, by its recipient.
 async fn settle(shared: &Shared, doubts: Vec<Leased>, pace: &mut Pace, stop: &CancellationToken) {
-    if doubts.len() > 1 {
-        let since = doubts.iter().map(|doubt| doubt.received_at).min();
-        let answer = look_up(shared, since.unwrap_or_default(), None, pace).await;
-        if let Ok(Answer::TooMany) = answer {
-            return settle_each(shared, doubts, pace, stop).await;
+    if doubts.len() <= 1 {
+        return settle_each(shared, doubts, pace, stop).await;
+    }
+    let looked_at = shared.clock.now();
+    let answer = look_up(shared, &doubts, None, pace).await;
+    if let Ok(Answer::TooMany) = answer {
+        return settle_each(shared, doubts, pace, stop).await;
+    }
+    // Looked at together, and looked at again together.
+    let again_at = shared.confirm_at();
+    for doubt in doubts {
+        let age = shared.clock.now().saturating_duration_since(looked_at);
+        if stop.is_cancelled() || age > shared.settings.confirm_after.max(ANSWER_AGE_MIN) {
+            // Repeats took their time: it may have turned up meanwhile.
+            shared.spool.release(&doubt).await;
+            continue;
         }
-        // Looked at together, and looked at again together.
-        let again_at = shared.confirm_at();
-        for doubt in doubts {
-            if stop.is_cancelled() {
-                shared.spool.release(&doubt).await;
-                continue;
-            }
-            let found = answer.as_ref().map(|answer| answer.knows(&doubt));
-            conclude(shared, doubt, found, again_at).await;
-        }
-    } else {
-        settle_each(shared, doubts, pace, stop).await;
+        let found = answer.as_ref().map(|answer| answer.tells(shared, &doubt));
+        conclude(shared, doubt, found, again_at).await;
     }
 }
 
@@ -135,8 +147,10 @@ async fn settle_each(
             continue;
         }
         let recipient = doubt.dispatch.recipients.first().map(ToString::to_string);
-        let answer = look_up(shared, doubt.received_at, recipient, pace).await;
-        let found = answer.as_ref().map(|answer| answer.knows(&doubt));
+        // Of a mail that was taken in part every recipient is to be heard of.
+        let recipient = recipient.filter(|_| !doubt.partly);
+        let answer = look_up(shared, std::slice::from_ref(&doubt), recipient, pace).await;
+        let found = answer.as_ref().map(|answer| answer.tells(shared, &doubt));
         conclude(shared, doubt, found, shared.confirm_at()).await;
     }
 }
@@ -145,20 +159,50 @@ async fn settle_each(
 async fn conclude(
     shared: &Shared,
     doubt: Leased,
-    found: Result<Option<String>, &ApiError>,
+    found: Result<Option<Evidence>, &ApiError>,
     again_at: Timestamp,
 ) {
+    let over = {
+        let clock = shared.trying();
+        clock.is_over(doubt.trying, shared.settings.give_up_after)
+    };
     let finding = match found {
-        Ok(Some(email_id)) => Finding::Known(email_id),
-        Ok(None) if doubt.looked_up + 1 < LOOKS => Finding::NotKnown(again_at),
-        Ok(None) => return repeat(shared, doubt).await,
+        Ok(Some(Evidence::Taken(email_id, None))) => Finding::Known(email_id),
+        Ok(Some(Evidence::Taken(email_id, Some(why)))) => Finding::KnownInPart(email_id, why),
+        Ok(Some(Evidence::Refused(why))) => match classify_refusal(&why) {
+            Outcome::Bounced(_) => Finding::Refused(why),
+            _ => Finding::RefusedForNow(again_at, why),
+        },
+        Ok(Some(Evidence::None)) if doubt.looked_up + 1 < LOOKS => Finding::NotKnown(again_at),
+        Ok(Some(Evidence::None)) if over => Finding::GaveUp(gave_up(
+            &shared.settings,
+            &Diagnostic::new(
+                "an attempt went without an answer, and the provider does not know the mail",
+            ),
+        )),
+        Ok(Some(Evidence::None)) if is_beyond_history(shared, &doubt) => {
+            let why = "in doubt for longer than the provider's records may reach back";
+            hold(shared, &doubt, why).await;
+            return;
+        }
+        Ok(Some(Evidence::None)) => return repeat(shared, doubt).await,
         Err(error) if error.is_not_offered() => {
             shared.journal.look_up_forbidden(&shared.settings.account);
             return repeat(shared, doubt).await;
         }
+        Ok(None) | Err(_) if over => {
+            let why =
+                "an attempt went without an answer, and what became of it could not be looked up";
+            hold(shared, &doubt, why).await;
+            return;
+        }
+        Ok(None) => {
+            let why = "more events than can be read";
+            Finding::NotAsked(ask_again_at(shared, &doubt), Diagnostic::new(why))
+        }
         Err(error) => {
             let why = Diagnostic::new(crate::journal::Chain(error).to_string());
-            Finding::NotAsked(again_at, why)
+            Finding::NotAsked(ask_again_at(shared, &doubt), why)
         }
     };
     shared.journal.looked_up(&doubt.id, finding_word(&finding));
@@ -166,6 +210,21 @@ async fn conclude(
         shared.journal.spool_failed("settling a doubt", &error);
         shared.spool.release(&doubt).await;
     }
+    // What was refused for now is due like any other mail.
+    shared.woken.notify_one();
+}
+
+/// The longer it could not be asked, the longer until the next question.
+fn ask_again_at(shared: &Shared, doubt: &Leased) -> Timestamp {
+    let now = shared.clock.wall();
+    let since = doubt.doubt_since.unwrap_or(doubt.received_at);
+    let (least, most) = (shared.settings.confirm_after, shared.settings.backoff.max);
+    now.after(now.since(since).clamp(least, most.max(least)))
+}
+
+fn is_beyond_history(shared: &Shared, doubt: &Leased) -> bool {
+    let since = doubt.doubt_since.unwrap_or(doubt.received_at);
+    shared.clock.wall().since(since) > HISTORY_MIN
 }
 
 /// Sends it again, marked; or leaves it to the operator.
@@ -197,53 +256,98 @@ enum Answer {
 }
 
 impl Answer {
-    /// The provider's name for the mail, if it is among them.
-    fn knows(&self, doubt: &Leased) -> Option<String> {
-        match self {
-            Self::Events(events) => {
-                recognise(events, doubt.id.spool_id, &doubt.dispatch.recipients)
-            }
-            Self::TooMany => None,
-        }
+    /// What it tells about the mail; `None` where it does not reach far enough to tell.
+    fn tells(&self, shared: &Shared, doubt: &Leased) -> Option<Evidence> {
+        let Self::Events(events) = self else {
+            return None;
+        };
+        let now = shared.clock.wall();
+        let theirs = |at: Option<Timestamp>| {
+            // A start that lies ahead was read from a clock that was wrong: it says nothing about what is older.
+            let at = at.filter(|at| *at <= now)?;
+            Some(shared.provider.on_its_clock(at))
+        };
+        Some(find_mail(
+            events,
+            &Sought {
+                id: doubt.id.spool_id,
+                recipients: &doubt.dispatch.recipients,
+                since: theirs(doubt.doubt_since),
+                newest: theirs(doubt.attempted_at),
+                partly: doubt.partly,
+            },
+        ))
     }
 }
 
-/// Everything since then, or everything to one recipient.
+/// Everything since the first of them may have been sent, or what of it went to one recipient.
 async fn look_up(
     shared: &Shared,
-    since: Timestamp,
+    doubts: &[Leased],
     recipient: Option<String>,
     pace: &mut Pace,
 ) -> Result<Answer, ApiError> {
+    let now = shared.clock.wall();
+    let began = |doubt: &Leased| {
+        doubt
+            .received_at
+            .min(doubt.doubt_since.unwrap_or(now))
+            .min(now)
+    };
+    let since = doubts.iter().map(began).min().unwrap_or(now);
+    // Our clock may have been another one when it was sent: the last look before a repeat reaches days back.
+    let last = doubts.iter().any(|doubt| doubt.looked_up + 1 >= LOOKS);
+    let slack = if last { SLACK_MAX } else { SLACK };
     let mut request = SearchActivity {
-        // Clocks differ, and nothing of ours is older than its acceptance.
-        start_date: Some(since.before(SLACK).to_string()),
-        end_date: Some(shared.clock.wall().after(SLACK).to_string()),
+        start_date: Some(
+            shared
+                .provider
+                .on_its_clock(since)
+                .before(slack)
+                .to_string(),
+        ),
+        // What lies ahead costs nothing, and the provider's clock may be ahead of ours.
+        end_date: Some(
+            shared
+                .provider
+                .on_its_clock(now)
+                .after(SLACK_MAX)
+                .to_string(),
+        ),
         search_recipient: recipient,
         limit: Some(1000),
         custom_headers: Some(vec![GATEWAY_ID.to_owned()]),
         ..SearchActivity::default()
     };
     let mut events = Vec::new();
-    for _ in 0..PAGES_MAX {
+    let pages = match request.search_recipient {
+        Some(_) => PAGES_MAX * 4,
+        None => PAGES_MAX,
+    };
+    for _ in 0..pages {
         pace.0.push_back(shared.clock.now());
         let answer = shared.provider.call(&request).await?;
-        events.extend(answer.events.unwrap_or_default());
+        let Some(page) = answer.events else {
+            // An answer that says nothing does not say that there is nothing.
+            return Err(ApiError::Unintelligible {
+                why: "no list of events".to_owned(),
+                request_id: String::new(),
+            });
+        };
+        events.extend(page);
         request.continue_token = answer.continue_token.filter(|token| !token.is_empty());
         if request.continue_token.is_none() {
             return Ok(Answer::Events(events));
         }
     }
-    match request.search_recipient {
-        // 5,000 events to one recipient within the life of a message: it would be among them.
-        Some(_) => Ok(Answer::Events(events)),
-        None => Ok(Answer::TooMany),
-    }
+    Ok(Answer::TooMany)
 }
 
 fn finding_word(finding: &Finding) -> &'static str {
     match finding {
-        Finding::Known(_) => "confirmed",
+        Finding::Known(_) | Finding::KnownInPart(..) => "confirmed",
+        Finding::Refused(_) | Finding::RefusedForNow(..) => "refused",
+        Finding::GaveUp(_) => "gave_up",
         Finding::NotKnown(_) => "not_found",
         Finding::NotAsked(..) => "not_asked",
     }
@@ -255,7 +359,13 @@ const LOOKS: u32 = 2;
 const LOOK_UPS_MAX: usize = 50;
 const WINDOW: Duration = Duration::from_secs(60);
 const SLACK: Duration = Duration::from_secs(15 * 60);
+/// Clocks that were wrong by days.
+const SLACK_MAX: Duration = Duration::from_secs(3 * 86_400);
 const PAGES_MAX: usize = 5;
+/// Free plans see five days (ADDENDUM section 6).
+const HISTORY_MIN: Duration = Duration::from_secs(5 * 86_400 - 3600);
+/// However short `confirm_after` is.
+const ANSWER_AGE_MIN: Duration = Duration::from_secs(1);
 /// Doubts that one question is asked for.
 const TOGETHER_MAX: usize = 200;
 const IDLE_MAX: Duration = Duration::from_secs(60);

@@ -20,14 +20,16 @@ mod pace;
 mod payload;
 mod probe;
 mod schedule;
+mod trying;
 mod window;
 mod workers;
 
 pub use breaker::{Breaker, BreakerSettings, Cause, Notice, Permit};
 pub use classify::{AccountEffect, Classified, classify};
-pub use confirm::recognise;
+pub use confirm::{Evidence, Sought, find_mail};
 pub use pace::Pace;
 pub use payload::{payload_octets, upload};
 pub use schedule::Backoff;
+pub use trying::TryingClock;
 pub use window::Window;
 pub use workers::{ForwardSettings, Forwarder, Keyed, Unknown};

@@ -23,6 +23,7 @@ use super::doubts::settle_doubts;
 use super::pace::Pace;
 use super::probe::{Probed, probe};
 use super::schedule::Backoff;
+use super::trying::TryingClock;
 use super::window::Window;
 
 /// How one account's mail is handed on.
@@ -68,6 +69,7 @@ pub(super) struct Shared {
     /// Rung when the key has changed, or a doubt has become mail again.
     pub(super) woken: Arc<Notify>,
     breaker: Arc<Mutex<Breaker>>,
+    trying: Arc<Mutex<TryingClock>>,
     window: Arc<Mutex<Window>>,
     /// Where the limits of users stand.
     rules: watch::Receiver<Arc<Rules>>,
@@ -77,6 +79,14 @@ impl Shared {
     /// Whether the account may send now.
     pub(super) fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long mail has been tried, up to now.
+    pub(super) fn trying(&self) -> MutexGuard<'_, TryingClock> {
+        let free = self.breaker().is_trying();
+        let mut trying = self.trying.lock().unwrap_or_else(PoisonError::into_inner);
+        trying.observe(free, self.clock.now());
+        trying
     }
 
     fn window(&self) -> MutexGuard<'_, Window> {
@@ -153,6 +163,7 @@ impl Forwarder {
                 doubtful: Arc::new(Notify::new()),
                 woken: Arc::new(Notify::new()),
                 breaker: Arc::new(Mutex::new(breaker)),
+                trying: Arc::new(Mutex::new(TryingClock::new(new_run()))),
                 window: Arc::new(Mutex::new(window)),
                 rules,
             },
@@ -177,6 +188,7 @@ impl Forwarder {
         let doubts = tokio::spawn(settle_doubts(self.shared.clone(), stop.clone()));
         while !stop.is_cancelled() {
             arrivals.mark_unchanged();
+            drop(self.shared.trying());
             let wake_at = self
                 .start_due(
                     &mut attempts,
@@ -444,6 +456,15 @@ enum Ended {
     Attempt(Option<Attempted>),
     /// And which key it was asked with.
     Probe(Probed, u64),
+}
+
+/// A number that no other run has: marks of another run say nothing in this one.
+fn new_run() -> i64 {
+    let mut octets = [0; 8];
+    match aws_lc_rs::rand::fill(&mut octets) {
+        Ok(()) => i64::from_ne_bytes(octets),
+        Err(_) => Clock.wall().0,
+    }
 }
 
 /// How long a breaker stays open after troubles, unless retries are quicker: short, because most

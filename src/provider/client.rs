@@ -2,11 +2,11 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
 use reqwest::{Body, Client, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -70,6 +70,8 @@ pub struct Provider {
     key: Arc<ArcSwap<Secret<String>>>,
     /// How many keys there have been.
     keys: Arc<AtomicU64>,
+    /// By how many milliseconds its clock is ahead of ours, as the last answer said; [`i64::MIN`] before the first.
+    skew_ms: Arc<AtomicI64>,
     deadlines: Deadlines,
 }
 
@@ -81,6 +83,7 @@ impl Provider {
             base_url: account.base_url,
             key: Arc::new(ArcSwap::from_pointee(account.key)),
             keys: Arc::default(),
+            skew_ms: Arc::new(AtomicI64::new(i64::MIN)),
             deadlines,
         }
     }
@@ -93,6 +96,27 @@ impl Provider {
             self.keys.fetch_add(1, Ordering::AcqRel);
         }
         differs
+    }
+
+    /// A moment of our clock on the provider's, as far as its answers told; differences of a few seconds are those of
+    /// the network and of dates that are cut to the second.
+    pub fn on_its_clock(&self, at: Timestamp) -> Timestamp {
+        match self.skew_ms.load(Ordering::Relaxed) {
+            skew if skew == i64::MIN || skew.abs() < SKEW_MIN_MS => at,
+            skew => Timestamp(at.0.saturating_add(skew)),
+        }
+    }
+
+    fn note_clock(&self, response: &Response) {
+        let date = response
+            .headers()
+            .get(DATE)
+            .and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        if let Some(date) = date {
+            let skew = date.timestamp().as_millisecond() - crate::clock::Clock.wall().0;
+            self.skew_ms.store(skew, Ordering::Relaxed);
+        }
     }
 
     /// Which key is in use: a number that changes with it.
@@ -186,6 +210,10 @@ impl Provider {
             Err(ApiError::AnswerLost(source)) if !*state.borrow() => {
                 return Err(ApiError::Unreachable(source));
             }
+            Err(ApiError::Refused(mut refusal)) => {
+                refusal.body_left = *state.borrow();
+                return Err(ApiError::Refused(refusal));
+            }
             sent => sent?,
         };
         let (mut result, request_id) = read_data::<SendResult>(&body)?;
@@ -222,6 +250,7 @@ impl Provider {
         }
         let exchange = async {
             let response = request.send().await.map_err(Self::lost)?;
+            self.note_clock(&response);
             Self::read(response).await
         };
         let patience = async {
@@ -363,6 +392,9 @@ fn read_retry_after(value: &HeaderValue) -> Option<Duration> {
     let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     Some(Timestamp(at.as_millisecond()).since(crate::clock::Clock.wall()))
 }
+
+/// Smaller differences are not told from delays.
+const SKEW_MIN_MS: i64 = 5_000;
 
 /// More than the system buffers for one connection by default.
 const SOCKET_OCTETS_MAX: u64 = 4 * 1024 * 1024;

@@ -58,6 +58,8 @@ pub struct Refusal {
     pub field: Option<(String, String)>,
     /// How long we are asked to wait.
     pub retry_after: Option<Duration>,
+    /// Whether the whole request had left before.
+    pub body_left: bool,
 }
 
 impl std::fmt::Display for Refusal {
@@ -145,7 +147,13 @@ impl Refusal {
             error: text("error"),
             field,
             retry_after,
+            body_left: false,
         }
+    }
+
+    /// Whether anything in it is the API's own word; something in between may have answered otherwise.
+    pub fn is_worded(&self) -> bool {
+        self.error_code.is_some() || self.error.is_some() || !self.request_id.is_empty()
     }
 
     fn disposition(&self) -> Disposition {

@@ -14,6 +14,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,12 @@ pub enum Fault {
     Refuse {
         /// The internal SMTP reply.
         text: String,
+        /// Whether activity shows it, as events `rejected`.
+        #[serde(default)]
+        recorded: bool,
+        /// Whether the connection ends instead of the answer.
+        #[serde(default)]
+        unheard: bool,
     },
 }
 
@@ -121,7 +128,7 @@ pub(super) async fn inject(
             match when {
                 CutWhen::Before => {}
                 CutWhen::DuringBody => read_half(request).await,
-                CutWhen::AfterBody => drain(request).await,
+                CutWhen::AfterBody => drop(drain(request).await),
                 CutWhen::AfterAccepting => drop(next.run(request).await),
             }
             cut.cut();
@@ -137,8 +144,18 @@ pub(super) async fn inject(
             answer.headers_mut().insert(header::CONTENT_LENGTH, length);
             answer
         }
-        Fault::Refuse { text } => {
-            drain(request).await;
+        Fault::Refuse {
+            text,
+            recorded,
+            unheard,
+        } => {
+            let body = drain(request).await;
+            if recorded {
+                super::send::record_refusal(&world, &body, &text);
+            }
+            if unheard {
+                cut.cut();
+            }
             super::answer::data(super::send::failed(&text))
         }
     }
@@ -178,11 +195,12 @@ async fn read_half(request: Request) {
     }
 }
 
-async fn drain(request: Request) {
+async fn drain(request: Request) -> Bytes {
     let read = axum::body::to_bytes(request.into_body(), usize::MAX).await;
-    if let Err(error) = read {
+    read.unwrap_or_else(|error| {
         tracing::debug!(%error, "a request broke off");
-    }
+        Bytes::new()
+    })
 }
 
 /// `POST /_faults`

@@ -658,6 +658,42 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
     Ok(json!({ "succeeded": 1, "failed": 0, "failures": [], "email_id": email_id }))
 }
 
+/// Keeps a mail of `/email/mime` that was refused, so that activity shows it as rejected.
+pub(super) fn record_refusal(world: &World, body: &[u8], reply: &str) {
+    let request: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let encoded = request["mime_email"].as_str().unwrap_or_default();
+    let raw = Bytes::from(STANDARD.decode(encoded).unwrap_or_default());
+    let mut collector = HeadCollector::new(HEAD_OCTETS_MAX);
+    let Ok(Ok((head, _))) = collector.feed(raw.clone()).map(|_| collector.finish()) else {
+        return;
+    };
+    let view = HeaderView::new(&head);
+    let keys = |name: &str| -> Vec<String> {
+        view.named(name)
+            .flat_map(|field| read_addresses(view.value(field)).entries)
+            .map(|entry| entry.mailbox.key())
+            .collect()
+    };
+    let mut mailroom = world.mailroom();
+    let delivery = Delivery {
+        email_id: mailroom.next_email_id(),
+        at: crate::clock::Clock.wall(),
+        endpoint: "/email/mime".to_owned(),
+        username: String::new(),
+        schedule_id: None,
+        sender: keys("From").into_iter().next().unwrap_or_default(),
+        recipients: Vec::new(),
+        rejected: [keys("To"), keys("Cc"), keys("Bcc")].concat(),
+        objection: reply.to_owned(),
+        audit: None,
+        subaccount: None,
+        sandboxed: false,
+        size: raw.len(),
+        raw,
+    };
+    mailroom.keep(delivery);
+}
+
 /// The vendor's own example has bare LF line ends.
 fn with_crlf(raw: Bytes) -> Bytes {
     if raw.windows(2).any(|pair| pair == b"\r\n") {

@@ -13,8 +13,9 @@ use crate::mail::{Diagnostic, DispatchId, SpoolId};
 
 use super::record::{
     Attempt, Content, DispatchKey, DispatchRecord, EventRecord, Finding, Leased, MessageKey,
-    MessageRecord, Order, QueueRow, State, Submission, Transition,
+    MessageRecord, Order, QueueRow, Settlement, State, Submission, event_row,
 };
+use super::standing::Standing;
 use super::store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
 
 /// See the module's documentation.
@@ -32,26 +33,16 @@ struct Tables {
     last: i64,
     rules: BTreeMap<(String, String, u32), Bytes>,
     refusals: Vec<String>,
+    seen_at: Option<Timestamp>,
 }
 
 #[derive(Clone)]
 struct Message {
     submission: Submission,
     body: Vec<Bytes>,
-    parts: Vec<Part>,
+    parts: Vec<Standing>,
     events: Vec<EventRecord>,
     settled_at: Option<Timestamp>,
-}
-
-#[derive(Clone)]
-struct Part {
-    state: State,
-    due_at: Option<Timestamp>,
-    attempts: u32,
-    possibly_duplicate: bool,
-    failing_since: Option<Timestamp>,
-    looked_up: u32,
-    held_from: Option<State>,
 }
 
 impl Message {
@@ -90,12 +81,49 @@ impl Tables {
         }
     }
 
-    fn parts(&self) -> impl Iterator<Item = (DispatchKey, &Message, &Part)> {
+    fn parts(&self) -> impl Iterator<Item = (DispatchKey, &Message, &Standing)> {
         self.messages.iter().flat_map(|(key, message)| {
             (0..)
                 .zip(&message.parts)
                 .map(move |(number, part)| (DispatchKey(key.part(number)), message, part))
         })
+    }
+}
+
+impl MemoryStore {
+    /// Changes where a dispatch stands, and counts it where it stands then.
+    fn change(
+        &mut self,
+        key: DispatchKey,
+        change: impl FnOnce(&mut Standing) -> Result<(), SpoolError>,
+    ) -> Result<Standing, SpoolError> {
+        let (message, index) = self.tables.part(key)?;
+        let mut standing = message.parts[index].clone();
+        let was = standing.state;
+        change(&mut standing)?;
+        message.parts[index] = standing.clone();
+        self.tables.counts.remove(was, 1);
+        self.tables.counts.add(standing.state, 1);
+        Ok(standing)
+    }
+
+    /// Adds to the trace; the content goes when nothing of the message is open.
+    fn tell(&mut self, key: DispatchKey, event: EventRecord) -> Result<(), SpoolError> {
+        let (message, _) = self.tables.part(key)?;
+        let at = event.at;
+        let before = u32::try_from(message.events.len()).unwrap_or(u32::MAX);
+        match message
+            .events
+            .get_mut(event_row(before, key.number()) as usize)
+        {
+            Some(latest) => *latest = event,
+            None => message.events.push(event),
+        }
+        if message.unsettled() == 0 {
+            message.settled_at.get_or_insert(at);
+            message.body.clear();
+        }
+        Ok(())
     }
 }
 
@@ -142,15 +170,7 @@ impl Store for MemoryStore {
         if !rest.is_empty() {
             body.push(Bytes::copy_from_slice(rest));
         }
-        let part = Part {
-            state: State::Queued,
-            due_at: Some(submission.received_at),
-            attempts: 0,
-            possibly_duplicate: false,
-            failing_since: None,
-            looked_up: 0,
-            held_from: None,
-        };
+        let part = Standing::new(submission.received_at);
         let count = submission.dispatches.len();
         let message = Message {
             submission: submission.clone(),
@@ -189,7 +209,7 @@ impl Store for MemoryStore {
         limit: usize,
         skip: &dyn Fn(DispatchKey) -> bool,
     ) -> Result<(Vec<Leased>, Vec<DispatchKey>), SpoolError> {
-        let mut found: Vec<(DispatchKey, &Message, &Part)> = self
+        let mut found: Vec<(DispatchKey, &Message, &Standing)> = self
             .tables
             .parts()
             .filter(|(key, message, part)| {
@@ -201,7 +221,7 @@ impl Store for MemoryStore {
             })
             .collect();
         found.sort_by_key(|(_, _, part)| part.due_at);
-        let lease = |(key, message, part): (DispatchKey, &Message, &Part)| Leased {
+        let lease = |(key, message, part): (DispatchKey, &Message, &Standing)| Leased {
             id: DispatchId {
                 spool_id: message.submission.id,
                 number: key.number(),
@@ -212,8 +232,11 @@ impl Store for MemoryStore {
             lane: message.submission.lane.clone(),
             received_at: message.submission.received_at,
             attempts: part.attempts,
-            failing_since: part.failing_since,
+            trying: part.trying,
             in_doubt: part.state == State::InDoubt,
+            attempted_at: part.attempted_at,
+            doubt_since: part.doubt_since,
+            partly: part.partly,
             looked_up: part.looked_up,
             dispatch: message.submission.dispatches[key.number() as usize].clone(),
             envelope: message.submission.envelope.clone(),
@@ -278,47 +301,19 @@ impl Store for MemoryStore {
         attempt: &Attempt,
         expires_at: Timestamp,
     ) -> Result<(), SpoolError> {
-        let (message, index) = self.tables.part(attempt.key)?;
-        let part = &mut message.parts[index];
-        let was = part.state;
-        let expected = part.attempts + 1 == attempt.number;
-        if !expected || !matches!(was, State::Queued | State::InDoubt) {
-            return Err(SpoolError::Stale);
-        }
-        part.possibly_duplicate |= was == State::InDoubt;
-        part.state = State::InFlight;
-        part.due_at = Some(expires_at);
-        part.attempts = attempt.number;
-        part.looked_up = 0;
-        self.tables.counts.remove(was, 1);
-        self.tables.counts.add(State::InFlight, 1);
-        Ok(())
+        self.change(attempt.key, |standing| standing.begin(attempt, expires_at))
+            .map(drop)
     }
 
     fn settle(
         &mut self,
         attempt: &Attempt,
-        transition: &Transition,
+        settlement: &Settlement,
         at: Timestamp,
     ) -> Result<(), SpoolError> {
-        let (message, index) = self.tables.part(attempt.key)?;
-        let part = &mut message.parts[index];
-        if part.state != State::InFlight || part.attempts != attempt.number {
-            return Err(SpoolError::Stale);
-        }
-        part.state = transition.state();
-        part.due_at = transition.due_at();
-        if transition.starts_the_clock() {
-            part.failing_since.get_or_insert(at);
-        }
-        message.events.push(transition.event(attempt, at));
-        if message.unsettled() == 0 {
-            message.settled_at = Some(at);
-            message.body.clear();
-        }
-        self.tables.counts.remove(State::InFlight, 1);
-        self.tables.counts.add(transition.state(), 1);
-        Ok(())
+        self.change(attempt.key, |standing| standing.settle(attempt, settlement))?;
+        let event = settlement.transition.event(attempt, at);
+        self.tell(attempt.key, event)
     }
 
     fn resolve(
@@ -327,60 +322,30 @@ impl Store for MemoryStore {
         finding: &Finding,
         at: Timestamp,
     ) -> Result<(), SpoolError> {
-        let (message, index) = self.tables.part(key)?;
-        let part = &mut message.parts[index];
-        if part.state != State::InDoubt {
-            return Err(SpoolError::Stale);
-        }
-        let (state, due_at) = match finding {
-            Finding::Known(_) => (State::Accepted, None),
-            Finding::NotKnown(due_at) | Finding::NotAsked(due_at, _) => {
-                (State::InDoubt, Some(*due_at))
-            }
-        };
-        part.looked_up += u32::from(matches!(finding, Finding::NotKnown(_)));
-        part.state = state;
-        part.due_at = due_at;
-        let record = EventRecord::looked_up(key.number(), part.attempts, at, finding);
-        message.events.push(record);
-        if message.unsettled() == 0 {
-            message.settled_at = Some(at);
-            message.body.clear();
-        }
-        self.tables.counts.remove(State::InDoubt, 1);
-        self.tables.counts.add(state, 1);
-        Ok(())
+        let standing = self.change(key, |standing| standing.resolve(finding))?;
+        let event = EventRecord::looked_up(key.number(), standing.attempts, at, finding);
+        self.tell(key, event)
     }
 
     fn order(&mut self, id: SpoolId, order: Order, at: Timestamp) -> Result<u32, SpoolError> {
-        let found = self
-            .tables
-            .messages
-            .values_mut()
-            .find(|message| message.submission.id == id);
-        let Some(message) = found else {
+        let mut messages = self.tables.messages.iter();
+        let Some((key, message)) = messages.find(|(_, message)| message.submission.id == id) else {
             return Ok(0);
         };
+        let (key, count) = (*key, message.parts.len());
         let mut applied = 0;
-        for (number, part) in (0..).zip(&mut message.parts) {
-            if !order.applies_to(part.state) {
-                continue;
+        for number in (0..).take(count) {
+            let key = DispatchKey(key.part(number));
+            let mut applies = false;
+            let standing = self.change(key, |standing| {
+                applies = standing.order(order, at);
+                Ok(())
+            })?;
+            if applies {
+                let event = EventRecord::ordered(number, standing.attempts, at, order);
+                self.tell(key, event)?;
+                applied += 1;
             }
-            let (was, state) = (part.state, order.leads_to(part.state));
-            part.possibly_duplicate |=
-                order == Order::Release && part.held_from == Some(State::InDoubt);
-            part.held_from = (state == State::Held).then_some(was);
-            part.state = state;
-            part.due_at = matches!(state, State::Queued | State::InDoubt).then_some(at);
-            let record = EventRecord::ordered(number, part.attempts, at, order);
-            message.events.push(record);
-            self.tables.counts.remove(was, 1);
-            self.tables.counts.add(state, 1);
-            applied += 1;
-        }
-        if message.unsettled() == 0 {
-            message.settled_at.get_or_insert(at);
-            message.body.clear();
         }
         Ok(applied)
     }
@@ -405,20 +370,9 @@ impl Store for MemoryStore {
         why: &Diagnostic,
         at: Timestamp,
     ) -> Result<(), SpoolError> {
-        let (message, index) = self.tables.part(key)?;
-        let part = &mut message.parts[index];
-        let was = part.state;
-        if !matches!(was, State::Queued | State::InDoubt) {
-            return Err(SpoolError::Stale);
-        }
-        part.held_from = Some(was);
-        part.state = State::Held;
-        part.due_at = None;
-        let record = EventRecord::held(key.number(), part.attempts, at, why);
-        message.events.push(record);
-        self.tables.counts.remove(was, 1);
-        self.tables.counts.add(State::Held, 1);
-        Ok(())
+        let standing = self.change(key, Standing::leave_to_operator)?;
+        let event = EventRecord::held(key.number(), standing.attempts, at, why);
+        self.tell(key, event)
     }
 
     fn interrupt(
@@ -436,17 +390,37 @@ impl Store for MemoryStore {
             .map(|(key, _, _)| key)
             .collect();
         for key in &keys {
-            let (message, index) = self.tables.part(*key)?;
-            let part = &mut message.parts[index];
-            part.state = State::InDoubt;
-            part.due_at = Some(confirm_at);
-            let attempt = part.attempts;
-            let record = EventRecord::interrupted(key.number(), attempt, now, confirm_at);
-            message.events.push(record);
-            self.tables.counts.remove(State::InFlight, 1);
-            self.tables.counts.add(State::InDoubt, 1);
+            let standing = self.change(*key, |standing| {
+                standing.interrupt(confirm_at);
+                Ok(())
+            })?;
+            let number = key.number();
+            let event = EventRecord::interrupted(number, standing.attempts, now, confirm_at);
+            self.tell(*key, event)?;
         }
         Ok(u32::try_from(keys.len()).unwrap_or(u32::MAX))
+    }
+
+    fn shift_doubts(&mut self, step_ms: i64) -> Result<(), SpoolError> {
+        let moved = |at: Timestamp| Timestamp(at.0.saturating_add(step_ms));
+        for message in self.tables.messages.values_mut() {
+            for part in &mut message.parts {
+                if matches!(part.state, State::InFlight | State::InDoubt) {
+                    part.attempted_at = part.attempted_at.map(moved);
+                    part.doubt_since = part.doubt_since.map(moved);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn seen_at(&mut self) -> Result<Option<Timestamp>, SpoolError> {
+        Ok(self.tables.seen_at)
+    }
+
+    fn note_seen_at(&mut self, at: Timestamp) -> Result<(), SpoolError> {
+        self.tables.seen_at = Some(at);
+        Ok(())
     }
 
     fn forget_settled(&mut self, before: Timestamp, limit: u32) -> Result<u32, SpoolError> {

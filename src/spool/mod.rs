@@ -13,7 +13,7 @@
 //! | leased | queued; the lease is in memory | – | its worker, until expiry; then due |
 //! | in flight | in flight | lease expiry | its worker; on expiry or crash → in doubt |
 //! | waiting | queued | > now | nobody until due |
-//! | in doubt | in doubt | confirm time | whoever settles doubts: known to the provider → accepted |
+//! | in doubt | in doubt | confirm time | whoever settles doubts: known to the provider → accepted; a repeat that is deferred stays in doubt |
 //! | held | held | never | an operator |
 //! | accepted, bounced | the same | – | nobody; kept for the trace until retention ends |
 //!
@@ -38,7 +38,9 @@ mod record;
 mod schema;
 mod space;
 mod sqlite;
+mod standing;
 mod store;
+mod time;
 mod turns;
 mod writer;
 
@@ -46,9 +48,10 @@ pub use draft::Draft;
 pub use memory::MemoryStore;
 pub use record::{
     Attempt, Content, DispatchRecord, EventRecord, Finding, Leased, MessageRecord, Order, Origin,
-    QueueRow, State, Submission, Transition,
+    QueueRow, Settlement, State, Submission, Transition,
 };
 pub use space::{Shortage, Space, SpaceLimits, volatile_storage};
 pub use sqlite::SqliteStore;
+pub use standing::{Trying, TryingMark};
 pub use store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
 pub use writer::{LeaseRequest, Spool, SpoolSettings, Stored, Work};

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, Dispatch, DispatchId, Envelope, SpoolId};
 
+use super::standing::Trying;
+
 /// A message as it is accepted, but for its body, which a draft holds.
 #[derive(Clone, Debug)]
 pub struct Submission {
@@ -160,10 +162,16 @@ pub struct Leased {
     pub received_at: Timestamp,
     /// Attempts so far.
     pub attempts: u32,
-    /// Since when attempts have failed for reasons of the message or the provider.
-    pub failing_since: Option<Timestamp>,
+    /// How long attempts have failed for reasons of the message or the provider.
+    pub trying: Trying,
     /// Whether an earlier attempt went without an answer.
     pub in_doubt: bool,
+    /// When the newest attempt began.
+    pub attempted_at: Option<Timestamp>,
+    /// When the first attempt began whose outcome is not known.
+    pub doubt_since: Option<Timestamp>,
+    /// Whether the provider took the mail for some recipients and refused it for others.
+    pub partly: bool,
     /// How often the provider was asked about that and did not know the mail.
     pub looked_up: u32,
     /// Recipients and header edits.
@@ -231,19 +239,36 @@ pub struct Attempt {
 pub enum Finding {
     /// The provider has the mail under this name: to *accepted*.
     Known(String),
+    /// The same, but it refused some recipients, for these reasons: to *accepted*.
+    KnownInPart(String, Diagnostic),
+    /// It has refused the mail for good: to *bounced*.
+    Refused(Diagnostic),
+    /// It has refused the newest attempt for now: to *waiting*, until the given time.
+    RefusedForNow(Timestamp, Diagnostic),
+    /// It does not know the mail, and trying goes on for too long: to *bounced*.
+    GaveUp(Diagnostic),
     /// It does not: to *in doubt* again, to be looked at from the given time on.
     NotKnown(Timestamp),
     /// It could not be asked: to *in doubt* again, to be looked at from the given time on.
     NotAsked(Timestamp, Diagnostic),
 }
 
-/// What an operator may do to all open dispatches of a message. Those in flight are left alone.
+impl Finding {
+    pub(super) fn due_at_mut(&mut self) -> Option<&mut Timestamp> {
+        match self {
+            Self::RefusedForNow(at, _) | Self::NotKnown(at) | Self::NotAsked(at, _) => Some(at),
+            Self::Known(_) | Self::KnownInPart(..) | Self::Refused(_) | Self::GaveUp(_) => None,
+        }
+    }
+}
+
+/// What an operator may do to all open dispatches of a message. Those in flight are left alone, but for a hold.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// Waiting or in doubt: looked at now.
     Retry,
-    /// Waiting or in doubt: to *held*.
+    /// Waiting or in doubt: to *held*. What is on its way is held when its attempt ends without acceptance.
     Hold,
     /// Held: due now. What was in doubt before is marked as a possible duplicate.
     Release,
@@ -313,11 +338,6 @@ impl Transition {
         }
     }
 
-    /// Whether the message's time to live runs from here on, if it did not before.
-    pub(super) fn starts_the_clock(&self) -> bool {
-        matches!(self, Self::Waiting(..) | Self::InDoubt(..))
-    }
-
     /// When it is next looked at; `None` where that is the account's business.
     pub fn next_at(&self) -> Option<Timestamp> {
         match self {
@@ -330,6 +350,13 @@ impl Transition {
     pub(super) fn due_at(&self) -> Option<Timestamp> {
         match self {
             Self::Waiting(at, _) | Self::Paused(at, _) | Self::InDoubt(at, _) => Some(*at),
+            Self::Accepted { .. } | Self::Bounced(_) => None,
+        }
+    }
+
+    pub(super) fn due_at_mut(&mut self) -> Option<&mut Timestamp> {
+        match self {
+            Self::Waiting(at, _) | Self::Paused(at, _) | Self::InDoubt(at, _) => Some(at),
             Self::Accepted { .. } | Self::Bounced(_) => None,
         }
     }
@@ -365,6 +392,31 @@ impl Transition {
         event.event = word.to_owned();
         event.diagnostic = diagnostic.map(|diagnostic| diagnostic.as_str().to_owned());
         event
+    }
+}
+
+/// How an attempt ended, and what is to be remembered of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settlement {
+    /// How the dispatch goes on.
+    pub transition: Transition,
+    /// How long it has been tried; `None` leaves that as it was.
+    pub trying: Option<Trying>,
+    /// Whether the refusal may have come from something in between, after the provider took the mail: a repeat is
+    /// marked as a possible duplicate.
+    pub unsure: bool,
+    /// Whether the provider took the mail for some recipients and refused it for others.
+    pub partly: bool,
+}
+
+impl From<Transition> for Settlement {
+    fn from(transition: Transition) -> Self {
+        Self {
+            transition,
+            trying: None,
+            unsure: false,
+            partly: false,
+        }
     }
 }
 
@@ -474,6 +526,21 @@ impl EventRecord {
     pub(super) fn looked_up(number: u32, attempt: u32, at: Timestamp, finding: &Finding) -> Self {
         let (event, diagnostic, next_at, email_id) = match finding {
             Finding::Known(email_id) => ("confirmed", None, None, Some(email_id.clone())),
+            Finding::KnownInPart(email_id, why) => (
+                "confirmed",
+                Some(why.as_str().to_owned()),
+                None,
+                Some(email_id.clone()),
+            ),
+            Finding::Refused(why) | Finding::GaveUp(why) => {
+                ("bounced", Some(why.as_str().to_owned()), None, None)
+            }
+            Finding::RefusedForNow(next_at, why) => (
+                "deferred",
+                Some(why.as_str().to_owned()),
+                Some(*next_at),
+                None,
+            ),
             Finding::NotKnown(next_at) => ("not_found", None, Some(*next_at), None),
             Finding::NotAsked(next_at, why) => (
                 "not_asked",
@@ -564,3 +631,16 @@ impl DispatchKey {
 
 /// Parts (dispatches, chunks, events) that one message can have: 37 MB in chunks of 64 KiB are 565.
 pub(super) const PARTS_MAX: i64 = 1 << 20;
+
+/// The row of a message's event, given how many there were before. Past [`EVENTS_MAX`] only the newest event of each
+/// dispatch is kept, so that a message that is tried for ever can't use up its rows.
+pub(super) fn event_row(before: u32, dispatch: u32) -> u32 {
+    if before < EVENTS_MAX {
+        before
+    } else {
+        EVENTS_MAX.saturating_add(dispatch)
+    }
+}
+
+/// Events of one message that are kept one by one: a thousand recipients that are tried eight times.
+pub(super) const EVENTS_MAX: u32 = 8192;

@@ -9,7 +9,7 @@ use super::sqlite::trouble;
 use super::store::SpoolError;
 
 /// Each step leads from its index to the next version; none is ever changed once released.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     // All rows of a message share the upper bits of their key (record::DispatchKey), so that they
     // lie together and need no second index. One partial index serves every question about the
     // queue; settled rows are not in it, so history costs nothing.
@@ -78,6 +78,22 @@ const STEPS: [&str; 4] = [
      CREATE TABLE refusal (
          key INTEGER PRIMARY KEY AUTOINCREMENT,
          record TEXT NOT NULL
+     ) STRICT;",
+    // How long a dispatch was tried, counted by the forwarder and not by the calendar; when its attempts began whose
+    // outcome is open; what an operator wants of one that is on its way; and what time it was when that was last noted.
+    "ALTER TABLE dispatch DROP COLUMN failing_since;
+     ALTER TABLE dispatch ADD COLUMN trying_ms INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE dispatch ADD COLUMN trying_run INTEGER;
+     ALTER TABLE dispatch ADD COLUMN trying_mark INTEGER;
+     ALTER TABLE dispatch ADD COLUMN attempted_at INTEGER;
+     ALTER TABLE dispatch ADD COLUMN doubt_since INTEGER;
+     ALTER TABLE dispatch ADD COLUMN hold_next INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE dispatch ADD COLUMN partly INTEGER NOT NULL DEFAULT 0;
+     UPDATE dispatch SET doubt_since = (SELECT received_at FROM message WHERE message.key = dispatch.key / 1048576)
+         WHERE state = 3 AND state <= 4;
+     CREATE TABLE note (
+         name TEXT PRIMARY KEY,
+         value INTEGER NOT NULL
      ) STRICT;",
 ];
 

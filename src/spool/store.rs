@@ -8,8 +8,8 @@ use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, SpoolId};
 
 use super::record::{
-    Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow, State,
-    Submission, Transition,
+    Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow, Settlement,
+    State, Submission,
 };
 
 /// One kind of storage.
@@ -75,7 +75,7 @@ pub trait Store: Send {
     fn settle(
         &mut self,
         attempt: &Attempt,
-        transition: &Transition,
+        settlement: &Settlement,
         at: Timestamp,
     ) -> Result<(), SpoolError>;
     /// From in doubt to wherever the finding leads.
@@ -101,6 +101,13 @@ pub trait Store: Send {
         now: Timestamp,
         confirm_at: Timestamp,
     ) -> Result<u32, SpoolError>;
+    /// Moves the times at which attempts began whose outcome is open: the clock that they were read from was changed
+    /// by so many milliseconds.
+    fn shift_doubts(&mut self, step_ms: i64) -> Result<(), SpoolError>;
+    /// The last time that was noted; `None` in a new store.
+    fn seen_at(&mut self) -> Result<Option<Timestamp>, SpoolError>;
+    /// Notes what time it is.
+    fn note_seen_at(&mut self, at: Timestamp) -> Result<(), SpoolError>;
     /// Deletes up to `limit` messages that were settled before `before`.
     fn forget_settled(&mut self, before: Timestamp, limit: u32) -> Result<u32, SpoolError>;
 

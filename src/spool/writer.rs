@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,10 +20,11 @@ use crate::mail::{Diagnostic, SpoolId};
 
 use super::draft::Draft;
 use super::record::{
-    Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow, State,
-    Submission, Transition,
+    Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow, Settlement,
+    State, Submission,
 };
 use super::store::{Counts, RulesPart, SpoolError, Store, account_lane, lane_of};
+use super::time::SpoolTime;
 use super::turns::Turns;
 
 /// How the spool behaves.
@@ -89,6 +90,7 @@ pub struct Spool {
     requests: mpsc::Sender<Request>,
     next_key: Arc<AtomicI64>,
     arrivals: watch::Receiver<u64>,
+    doubts: watch::Receiver<u64>,
     counts: Arc<Mutex<Counts>>,
     used: Arc<AtomicU64>,
     lanes: Arc<Mutex<HashMap<String, u64>>>,
@@ -110,11 +112,24 @@ impl Spool {
         settings: SpoolSettings,
         clock: Clock,
     ) -> Result<Self, SpoolError> {
-        let now = clock.wall();
+        let wall = clock.wall();
+        let time = SpoolTime::new(wall, clock.now(), store.seen_at()?);
+        let now = time.now();
         store.begin()?;
-        let interrupted = store.interrupt(None, now, now.after(settings.confirm_after))?;
+        let interrupted = store.interrupt(None, wall, now.after(settings.confirm_after))?;
         let pulled = store.pull_due(now.after(settings.wait_max), now)?;
+        let back = time.ahead_ms();
+        if back > 0 {
+            store.shift_doubts(-back)?;
+        }
+        store.note_seen_at(now)?;
         store.commit()?;
+        if back >= milliseconds(CLOCK_STEP_MIN) {
+            tracing::warn!(
+                seconds = back / 1000,
+                "the clock was put back since the last run: what waits is due as it was"
+            );
+        }
         if pulled > 0 {
             tracing::warn!(
                 pulled,
@@ -130,6 +145,7 @@ impl Spool {
         let next_key = store.last_key()?.0 + 1;
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let (arrived, arrivals) = watch::channel(0);
+        let (doubted, doubts) = watch::channel(0);
         let counts = Arc::new(Mutex::new(store.counts()));
         let used = Arc::new(AtomicU64::new(store.used_octets()?));
         let lanes = Arc::new(Mutex::new(store.lane_changes().into_iter().collect()));
@@ -139,9 +155,11 @@ impl Spool {
             clock,
             queue,
             arrived,
+            doubted,
             counts: Arc::clone(&counts),
             used: Arc::clone(&used),
-            read_at: now,
+            seen_noted: now,
+            time,
             leases: HashMap::new(),
             in_flight: HashMap::new(),
             turns: Turns::default(),
@@ -155,6 +173,7 @@ impl Spool {
             requests,
             next_key: Arc::new(AtomicI64::new(next_key)),
             arrivals,
+            doubts,
             counts,
             used,
             lanes,
@@ -191,8 +210,12 @@ impl Spool {
     ///
     /// # Errors
     /// When it is not durable, or the dispatch is no longer in flight.
-    pub async fn settle(&self, attempt: Attempt, transition: Transition) -> Result<(), SpoolError> {
-        self.write(Write::Settle(attempt, transition)).await
+    pub async fn settle(
+        &self,
+        attempt: Attempt,
+        settlement: impl Into<Settlement>,
+    ) -> Result<(), SpoolError> {
+        self.write(Write::Settle(attempt, settlement.into())).await
     }
 
     /// Records what the provider knows about a leased doubt.
@@ -383,6 +406,11 @@ impl Spool {
         self.arrivals.clone()
     }
 
+    /// Changes whenever a doubt may be due earlier than was said.
+    pub fn doubts(&self) -> watch::Receiver<u64> {
+        self.doubts.clone()
+    }
+
     pub(super) async fn append_draft(
         &self,
         key: MessageKey,
@@ -487,7 +515,7 @@ pub(super) enum Write {
     Discard(MessageKey),
     Insert(Box<Insert>),
     Begin(Attempt),
-    Settle(Attempt, Transition),
+    Settle(Attempt, Settlement),
     Resolve(DispatchKey, Finding),
     Hold(DispatchKey, Diagnostic),
     Rules(String, Vec<RulesPart>, Option<RangeInclusive<u32>>),
@@ -509,15 +537,17 @@ struct Writer {
     clock: Clock,
     queue: mpsc::Receiver<Request>,
     arrived: watch::Sender<u64>,
+    doubted: watch::Sender<u64>,
     counts: Arc<Mutex<Counts>>,
     used: Arc<AtomicU64>,
     lanes: Arc<Mutex<HashMap<String, u64>>>,
-    /// What the clock said when it was last looked at.
-    read_at: Timestamp,
-    /// Until when a dispatch that nothing was sent for is kept from other workers.
-    leases: HashMap<DispatchKey, Timestamp>,
+    time: SpoolTime,
+    /// The time that was last noted in the store.
+    seen_noted: Timestamp,
+    /// Until when a dispatch that nothing was sent for is kept from other workers; `None` where that is for ever.
+    leases: HashMap<DispatchKey, Option<Instant>>,
     /// Until when an attempt may take.
-    in_flight: HashMap<DispatchKey, Timestamp>,
+    in_flight: HashMap<DispatchKey, Instant>,
     turns: Turns,
 }
 
@@ -583,8 +613,17 @@ impl Writer {
 
     /// All or nothing first; where that fails, each for itself, so that one bad write spoils no other.
     fn write_all(&mut self, writes: Vec<(Write, Option<Answer<()>>)>) {
-        let all =
-            self.transaction(|writer| writes.iter().try_for_each(|(write, _)| writer.apply(write)));
+        self.follow_clock();
+        let all = self.transaction(|writer| {
+            let now = writer.time.now();
+            if now.since(writer.seen_noted) >= SEEN_INTERVAL {
+                writer.store.note_seen_at(now)?;
+            }
+            writes.iter().try_for_each(|(write, _)| writer.apply(write))
+        });
+        if all.is_ok() && self.time.now().since(self.seen_noted) >= SEEN_INTERVAL {
+            self.seen_noted = self.time.now();
+        }
         self.publish_counts();
         let mut wake = false;
         for (write, answer) in writes {
@@ -614,7 +653,7 @@ impl Writer {
         match write {
             Write::Begin(attempt) => {
                 self.leases.remove(&attempt.key);
-                let expires_at = self.clock.wall().after(self.settings.lease_ttl);
+                let expires_at = self.clock.now() + self.settings.lease_ttl;
                 self.in_flight.insert(attempt.key, expires_at);
             }
             Write::Settle(attempt, _) => {
@@ -643,9 +682,21 @@ impl Writer {
             ),
             Write::Begin(attempt) => self
                 .store
-                .begin_attempt(attempt, now.after(self.settings.lease_ttl)),
-            Write::Settle(attempt, transition) => self.store.settle(attempt, transition, now),
-            Write::Resolve(key, finding) => self.store.resolve(*key, finding, now),
+                .begin_attempt(attempt, self.time.now().after(self.settings.lease_ttl)),
+            Write::Settle(attempt, settlement) => {
+                let mut settlement = settlement.clone();
+                if let Some(at) = settlement.transition.due_at_mut() {
+                    *at = self.time.stored(*at);
+                }
+                self.store.settle(attempt, &settlement, now)
+            }
+            Write::Resolve(key, finding) => {
+                let mut finding = finding.clone();
+                if let Some(at) = finding.due_at_mut() {
+                    *at = self.time.stored(*at);
+                }
+                self.store.resolve(*key, &finding, now)
+            }
             Write::Hold(key, why) => self.store.hold(*key, why, now),
             Write::Rules(account, parts, keep) => {
                 self.store.put_rules(account, parts, keep.clone())
@@ -670,6 +721,7 @@ impl Writer {
                 self.publish_counts();
                 // What is due now must not wait for the next look.
                 self.arrived.send_modify(|count| *count += 1);
+                self.doubted.send_modify(|count| *count += 1);
                 drop(answer.send(done));
             }
             Request::Stored(id, answer) => drop(answer.send(self.store.stored(id))),
@@ -692,7 +744,18 @@ impl Writer {
             Request::List(all, before, limit, answer) => {
                 drop(answer.send(self.store.list(all, before, limit)));
             }
-            Request::Show(id, answer) => drop(answer.send(self.store.show(id))),
+            Request::Show(id, answer) => {
+                let mut found = self.store.show(id);
+                if let Ok(Some(record)) = &mut found {
+                    for part in &mut record.parts {
+                        part.due_at = part.due_at.map(|due| self.time.shown(due));
+                    }
+                    for event in &mut record.events {
+                        event.next_at = event.next_at.map(|at| self.time.shown(at));
+                    }
+                }
+                drop(answer.send(found));
+            }
             Request::Oldest(answer) => drop(answer.send(self.store.oldest_unsettled())),
             Request::Forget(before, answer) => {
                 let done =
@@ -706,10 +769,11 @@ impl Writer {
         &mut self,
         request: &LeaseRequest,
     ) -> Result<(Vec<Leased>, Option<Timestamp>), SpoolError> {
-        let now = self.clock.wall();
-        self.interrupt_expired(now)?;
-        self.follow_clock(now)?;
-        self.leases.retain(|_, expires_at| *expires_at > now);
+        self.follow_clock();
+        self.interrupt_expired()?;
+        let (now, steady) = (self.time.now(), self.clock.now());
+        self.leases
+            .retain(|_, expires_at| expires_at.is_none_or(|at| at > steady));
         let leases = &self.leases;
         let state = request.work.state();
         let (leased, damaged) = self.turns.take(
@@ -721,15 +785,16 @@ impl Writer {
             &|key| leases.contains_key(&key),
         )?;
         for key in damaged {
-            self.hold_damaged(key, now);
+            self.hold_damaged(key);
         }
-        let expires_at = now.after(self.settings.lease_ttl);
+        let expires_at = steady + self.settings.lease_ttl;
         for leased in &leased {
-            self.leases.insert(leased.key, expires_at);
+            self.leases.insert(leased.key, Some(expires_at));
         }
         // Whoever has work comes back when it is done.
         let next_due = if leased.is_empty() {
-            self.store.next_due(&request.account, state, now)?
+            let next_due = self.store.next_due(&request.account, state, now)?;
+            next_due.map(|due| self.time.shown(due))
         } else {
             None
         };
@@ -737,7 +802,8 @@ impl Writer {
     }
 
     /// One message that can't be read must not stop the others.
-    fn hold_damaged(&mut self, key: DispatchKey, now: Timestamp) {
+    fn hold_damaged(&mut self, key: DispatchKey) {
+        let now = self.clock.wall();
         let why = Diagnostic::new("the stored message is damaged");
         let held = self.transaction(|writer| writer.store.hold(key, &why, now));
         tracing::error!(
@@ -747,38 +813,49 @@ impl Writer {
         );
         if held.is_err() {
             // Out of the way until the next start, at least.
-            self.leases.insert(key, Timestamp(i64::MAX));
+            self.leases.insert(key, None);
         }
         self.publish_counts();
     }
 
-    /// When the clock was put back, what was to be soon is far away.
-    fn follow_clock(&mut self, now: Timestamp) -> Result<(), SpoolError> {
-        let before = std::mem::replace(&mut self.read_at, now);
-        if before.since(now) > CLOCK_STEP_MIN {
-            let latest = now.after(self.settings.wait_max);
-            let pulled = self.transaction(|writer| writer.store.pull_due(latest, now))?;
-            tracing::warn!(pulled, "the clock was put back, due times were corrected");
+    /// Due dates keep their distance whatever becomes of the clock; when open attempts began is told anew.
+    fn follow_clock(&mut self) {
+        let step = self.time.read(self.clock.wall(), self.clock.now());
+        if step.abs() < milliseconds(CLOCK_STEP_MIN) {
+            return;
         }
-        Ok(())
+        let shifted = self.transaction(|writer| writer.store.shift_doubts(step));
+        if let Err(error) = shifted {
+            tracing::debug!(%error, "cannot move the times of open attempts");
+        }
+        let seconds = step / 1000;
+        tracing::warn!(
+            seconds,
+            "the clock was changed: what waits is not kept waiting longer for it"
+        );
+        self.arrived.send_modify(|count| *count += 1);
+        self.doubted.send_modify(|count| *count += 1);
     }
 
     /// A worker that died without settling leaves an attempt whose outcome nobody knows.
-    fn interrupt_expired(&mut self, now: Timestamp) -> Result<(), SpoolError> {
+    fn interrupt_expired(&mut self) -> Result<(), SpoolError> {
+        let steady = self.clock.now();
         let expired: Vec<DispatchKey> = self
             .in_flight
             .iter()
-            .filter(|(_, expires_at)| **expires_at <= now)
+            .filter(|(_, expires_at)| **expires_at <= steady)
             .map(|(key, _)| *key)
             .collect();
         if expired.is_empty() {
             return Ok(());
         }
-        let confirm_at = now.after(self.settings.confirm_after);
+        let now = self.clock.wall();
+        let confirm_at = self.time.now().after(self.settings.confirm_after);
         let interrupted =
             self.transaction(|writer| writer.store.interrupt(Some(&expired), now, confirm_at))?;
         tracing::warn!(interrupted, "attempts outlived their lease, now in doubt");
         self.publish_counts();
+        self.doubted.send_modify(|count| *count += 1);
         for key in expired {
             self.in_flight.remove(&key);
         }
@@ -802,7 +879,13 @@ impl Writer {
 const QUEUE_MAX: usize = 1024;
 /// Smaller steps are how clocks are kept right.
 const CLOCK_STEP_MIN: Duration = Duration::from_secs(60);
+/// How often the time is noted in the store, with what is written then.
+const SEEN_INTERVAL: Duration = Duration::from_secs(30);
 /// Messages forgotten per request, so that accepting mail is not kept waiting.
 const FORGET_MAX: u32 = 500;
 /// No message ever has this number.
 const PROBE_KEY: MessageKey = MessageKey(0);
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -127,12 +127,134 @@ async fn a_slow_answer_is_waited_for() {
 async fn a_refusal_bounces_and_a_temporary_one_does_not() {
     let refuse = |text: &str| Fault::Refuse {
         text: text.to_owned(),
+        recorded: false,
+        unheard: false,
     };
     let (record, delivered) = with(refuse("no - Code(550)"), 1).await;
     assert_eq!((record.parts[0].state, delivered), (State::Bounced, 0));
     let (record, delivered) = with(refuse("later - Code(451)"), 1).await;
     assert_eq!(words(&record), ["deferred", "accepted"]);
     assert_eq!(delivered, 1);
+}
+
+/// Sends one message while `/email/mime` has these faults one after the other.
+async fn with_all(faults: Vec<Fault>) -> (MessageRecord, usize) {
+    let site = Site::start("").await;
+    site.simulator
+        .script(faults.into_iter().map(|fault| ScriptedFault {
+            endpoint: Some("/email/mime".to_owned()),
+            times: 1,
+            fault,
+        }));
+    let id = site
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    let record = site.settled(id).await;
+    let deliveries = site.simulator.deliveries();
+    let delivered = deliveries
+        .iter()
+        .filter(|delivery| !delivery.recipients.is_empty());
+    let delivered = delivered.count();
+    site.stop().await;
+    (record, delivered)
+}
+
+fn refused(text: &str, unheard: bool) -> Fault {
+    Fault::Refuse {
+        text: text.to_owned(),
+        recorded: true,
+        unheard,
+    }
+}
+
+#[tokio::test]
+async fn an_earlier_refusal_that_shows_as_an_event_is_not_taken_for_a_delivery() {
+    let lost = Fault::Cut {
+        when: CutWhen::AfterBody,
+    };
+    let (record, delivered) = with_all(vec![refused("later - Code(451)", false), lost]).await;
+    assert_eq!(delivered, 1, "{record:?}");
+    assert_eq!(
+        words(&record),
+        ["deferred", "unknown", "not_found", "accepted"]
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_whose_answer_was_lost_is_a_refusal() {
+    let (record, delivered) = with_all(vec![refused("no - Code(550)", true)]).await;
+    assert_eq!(words(&record), ["unknown", "bounced"]);
+    assert_eq!((record.parts[0].state, delivered), (State::Bounced, 0));
+    let (record, delivered) = with_all(vec![refused("later - Code(451)", true)]).await;
+    assert_eq!(words(&record), ["unknown", "deferred", "accepted"]);
+    assert_eq!(delivered, 1);
+}
+
+#[tokio::test]
+async fn a_deferred_repeat_is_looked_up_again_before_the_next() {
+    let lost = Fault::Cut {
+        when: CutWhen::AfterBody,
+    };
+    let (record, delivered) = with_all(vec![lost, status(503, "")]).await;
+    assert_eq!(
+        words(&record),
+        ["unknown", "not_found", "deferred", "not_found", "accepted"]
+    );
+    assert_eq!(delivered, 1);
+}
+
+#[tokio::test]
+async fn partial_acceptance_is_never_repeated_unmarked() {
+    let partly =
+        r#"{"data":{"succeeded":1,"failed":1,"failures":["x - Code(451)"],"email_id":"e"}}"#;
+    let (record, _) = with(status(200, partly), 1).await;
+    assert_eq!(words(&record), ["unknown", "not_found", "accepted"]);
+    assert!(record.parts[0].possibly_duplicate);
+}
+
+#[tokio::test]
+async fn a_refusal_without_a_word_of_the_apis_marks_the_repeat() {
+    let (record, _) = with(status(503, "<html>proxy</html>"), 1).await;
+    assert!(record.parts[0].possibly_duplicate);
+    let worded = r#"{"request_id":"r","data":{"error":"busy"}}"#;
+    let (record, _) = with(status(503, worded), 1).await;
+    assert!(!record.parts[0].possibly_duplicate);
+}
+
+#[tokio::test]
+async fn an_empty_answer_of_the_search_does_not_say_that_there_is_nothing() {
+    let site = Site::start("").await;
+    let fault = |endpoint: &str, fault| ScriptedFault {
+        endpoint: Some(endpoint.to_owned()),
+        times: 1,
+        fault,
+    };
+    let lost = Fault::Cut {
+        when: CutWhen::AfterAccepting,
+    };
+    let search = "/activity/search";
+    site.simulator.script([
+        fault("/email/mime", lost),
+        fault(search, status(200, "")),
+        fault(search, status(200, "{}")),
+        fault(search, status(200, r#"{"data":null}"#)),
+    ]);
+    let id = site
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    let record = site.settled(id).await;
+    assert_eq!(
+        words(&record),
+        [
+            "unknown",
+            "not_asked",
+            "not_asked",
+            "not_asked",
+            "confirmed"
+        ]
+    );
+    assert_eq!(site.simulator.deliveries().len(), 1);
+    site.stop().await;
 }
 
 #[tokio::test]

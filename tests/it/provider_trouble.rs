@@ -12,6 +12,8 @@ use crate::support::site::{KEY, Site, config};
 
 const MESSAGE: &str = "From: a@example.com\r\nTo: b@example.org\r\n\r\nx\r\n";
 
+const BUSY: &str = r#"{"request_id":"r4","data":{"error":"busy"}}"#;
+
 /// Sends one message through a gateway in front of `api`, waits until it fits.
 async fn through(
     api: &Api,
@@ -60,8 +62,8 @@ fn is_settled(record: &MessageRecord) -> bool {
 #[tokio::test]
 async fn a_provider_that_is_down_is_tried_until_it_is_up() {
     let api = Api::start(&[
-        Act::Answer("503 Service Unavailable", "<html>busy</html>"),
-        Act::Answer("503 Service Unavailable", ""),
+        Act::Answer("503 Service Unavailable", BUSY),
+        Act::Answer("503 Service Unavailable", BUSY),
         ACCEPTED,
     ])
     .await;

@@ -57,6 +57,10 @@ contract! {
     a_doubt_is_due_again_at_its_time_and_marked_when_repeated
     a_doubt_is_settled_by_what_the_provider_knows
     an_older_copy_of_a_lease_can_not_be_attempted
+    a_late_answer_settles_the_doubt_about_its_attempt
+    a_doubt_stays_one_when_its_repeat_is_deferred
+    what_is_on_its_way_is_held_when_its_attempt_ends
+    a_message_that_is_tried_for_ever_does_not_use_up_its_rows
     a_held_dispatch_is_never_due
     an_operator_holds_releases_retries_and_drops
     a_stored_message_can_be_read_until_it_is_settled
@@ -336,6 +340,78 @@ async fn an_older_copy_of_a_lease_can_not_be_attempted(spool: Spool) {
     let doubt = doubts(&spool).await;
     let next = doubt[0].attempt(Clock.wall());
     spool.begin_attempt(next).await.unwrap();
+}
+
+async fn a_late_answer_settles_the_doubt_about_its_attempt(spool: Spool) {
+    let id = store(&spool, submission("default", &["b@site.test"]), b"x").await;
+    let leased = lease(&spool, 1).await;
+    let first = leased[0].attempt(Clock.wall());
+    spool.begin_attempt(first).await.unwrap();
+    let in_doubt = Transition::InDoubt(Clock.wall(), why());
+    spool.settle(first, in_doubt).await.unwrap();
+    assert_eq!(doubts(&spool).await.len(), 1, "somebody looks it up");
+    spool.settle(first, accepted()).await.unwrap();
+    let record = spool.show(id).await.unwrap().unwrap();
+    assert_eq!(record.parts[0].state, State::Accepted);
+    assert!(matches!(
+        spool.settle(first, accepted()).await,
+        Err(SpoolError::Stale)
+    ));
+}
+
+async fn a_doubt_stays_one_when_its_repeat_is_deferred(spool: Spool) {
+    let id = store(&spool, submission("default", &["b@site.test"]), b"x").await;
+    let leased = lease(&spool, 1).await;
+    attempt(&spool, &leased[0], Transition::InDoubt(Clock.wall(), why())).await;
+    for transition in [
+        Transition::Waiting(Clock.wall(), why()),
+        Transition::Paused(Clock.wall(), why()),
+    ] {
+        let doubt = doubts(&spool).await;
+        attempt(&spool, &doubt[0], transition).await;
+        assert!(lease(&spool, 1).await.is_empty(), "it is looked up first");
+    }
+    let doubt = doubts(&spool).await;
+    let refused = Finding::RefusedForNow(Clock.wall(), why());
+    spool.resolve(&doubt[0], refused).await.unwrap();
+    assert!(lease(&spool, 1).await.is_empty(), "the first is still open");
+    let record = spool.show(id).await.unwrap().unwrap();
+    assert_eq!(record.parts[0].state, State::InDoubt);
+}
+
+async fn what_is_on_its_way_is_held_when_its_attempt_ends(spool: Spool) {
+    let id = store(&spool, submission("default", &["b@site.test"]), b"x").await;
+    let leased = lease(&spool, 1).await;
+    let first = leased[0].attempt(Clock.wall());
+    spool.begin_attempt(first).await.unwrap();
+    assert_eq!(spool.order(id, Order::Hold).await.unwrap(), 1);
+    let deferred = Transition::Waiting(Clock.wall(), why());
+    spool.settle(first, deferred).await.unwrap();
+    let record = spool.show(id).await.unwrap().unwrap();
+    assert_eq!(record.parts[0].state, State::Held);
+    assert!(lease(&spool, 1).await.is_empty());
+    assert_eq!(spool.counts().of(State::Held), 1);
+}
+
+async fn a_message_that_is_tried_for_ever_does_not_use_up_its_rows(spool: Spool) {
+    let to = ["b@site.test", "c@site.test"];
+    let id = store(&spool, submission("default", &to), b"x").await;
+    for _ in 0..4_200 {
+        for leased in lease(&spool, 2).await {
+            let deferred = Transition::Waiting(Clock.wall(), why());
+            attempt(&spool, &leased, deferred).await;
+        }
+    }
+    let next = store(&spool, submission("default", &["d@site.test"]), b"x").await;
+    for leased in lease(&spool, 3).await {
+        attempt(&spool, &leased, accepted()).await;
+    }
+    let record = spool.show(id).await.unwrap().unwrap();
+    assert_eq!(record.events.len(), 8192 + 2);
+    let last = &record.events[8192..];
+    assert!(last.iter().all(|event| event.event == "accepted"));
+    let record = spool.show(next).await.unwrap().unwrap();
+    assert_eq!(record.events.len(), 1, "the next message's own");
 }
 
 async fn a_held_dispatch_is_never_due(spool: Spool) {
@@ -726,6 +802,15 @@ async fn a_spool_of_an_older_version_is_brought_up_to_date_with_what_waits_in_it
         CREATE INDEX dispatch_queue ON dispatch (account, state, due_at) WHERE state <= 4;
         DROP TABLE rules;
         DROP TABLE refusal;
+        DROP TABLE note;
+        ALTER TABLE dispatch ADD COLUMN failing_since INTEGER;
+        ALTER TABLE dispatch DROP COLUMN trying_ms;
+        ALTER TABLE dispatch DROP COLUMN trying_run;
+        ALTER TABLE dispatch DROP COLUMN trying_mark;
+        ALTER TABLE dispatch DROP COLUMN attempted_at;
+        ALTER TABLE dispatch DROP COLUMN doubt_since;
+        ALTER TABLE dispatch DROP COLUMN hold_next;
+        ALTER TABLE dispatch DROP COLUMN partly;
         PRAGMA user_version = 2;";
     database.execute_batch(back_to_version_2).unwrap();
     database.close().unwrap();
@@ -787,7 +872,7 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
         (&b"not a database at all, but a text"[..], "Foreign"),
         (&b"short"[..], "Foreign"),
         (&foreign, "Foreign"),
-        (&newer, "Newer { found: 99, known: 4 }"),
+        (&newer, "Newer { found: 99, known: 5 }"),
         (&damaged, "Damaged"),
         (&truncated, "Damaged"),
     ] {

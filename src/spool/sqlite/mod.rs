@@ -9,6 +9,7 @@ mod records;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::types::ToSql;
@@ -20,9 +21,10 @@ use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, DispatchId, SpoolId};
 
 use super::record::{
-    Attempt, Content, DispatchKey, EventRecord, Finding, Leased, MessageKey, MessageRecord, Order,
-    QueueRow, State, Submission, Transition,
+    Attempt, Content, DispatchKey, EVENTS_MAX, EventRecord, Finding, Leased, MessageKey,
+    MessageRecord, Order, QueueRow, Settlement, State, Submission, event_row,
 };
+use super::standing::{Standing, Trying, TryingMark};
 use super::store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
 
 /// See the module's documentation.
@@ -83,26 +85,109 @@ impl SqliteStore {
         Ok(())
     }
 
-    fn add_event(
-        &self,
-        message: MessageKey,
-        number: u32,
-        record: &EventRecord,
-    ) -> Result<(), SpoolError> {
-        self.execute(
-            "INSERT INTO event (key, record) VALUES (?1, ?2)",
-            params![message.part(number), to_json(record)],
-        )?;
-        Ok(())
+    /// Where a dispatch stands.
+    fn standing(&self, key: DispatchKey) -> Result<Standing, SpoolError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT state, due_at, attempts, possibly_duplicate, looked_up, held_from,
+                     attempted_at, doubt_since, hold_next, partly, trying_ms, trying_run, trying_mark
+                 FROM dispatch WHERE key = ?1",
+            )
+            .map_err(trouble)?;
+        let found = statement.query_row([key.0], |row| {
+            let state = |index| row.get(index).map(State::from_code);
+            Ok((
+                state(0)?,
+                Standing {
+                    state: State::Queued,
+                    due_at: row.get::<_, Option<i64>>(1)?.map(Timestamp),
+                    attempts: row.get(2)?,
+                    possibly_duplicate: row.get(3)?,
+                    looked_up: row.get(4)?,
+                    held_from: row.get::<_, Option<i64>>(5)?.and_then(State::from_code),
+                    attempted_at: row.get::<_, Option<i64>>(6)?.map(Timestamp),
+                    doubt_since: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+                    hold_next: row.get(8)?,
+                    partly: row.get(9)?,
+                    trying: read_trying(row, 10)?,
+                },
+            ))
+        });
+        let (state, standing) = found
+            .optional()
+            .map_err(trouble)?
+            .ok_or(SpoolError::Stale)?;
+        let state = state.ok_or_else(|| damaged("unknown dispatch state"))?;
+        Ok(Standing { state, ..standing })
     }
 
-    /// Counts an event of a message, and settled dispatches; returns the event's number and how many
-    /// dispatches are left.
-    fn count_event(&self, message: MessageKey, settled: u32) -> Result<(u32, u32), SpoolError> {
-        // Two statements instead of RETURNING, which builds a temporary table for its one row.
+    /// Changes where a dispatch stands, and counts it where it stands then. Returns what it was before, and what it
+    /// is now.
+    fn change(
+        &mut self,
+        key: DispatchKey,
+        change: impl FnOnce(&mut Standing) -> Result<(), SpoolError>,
+    ) -> Result<Standing, SpoolError> {
+        let mut standing = self.standing(key)?;
+        let was = standing.state;
+        change(&mut standing)?;
+        let trying = standing.trying;
         self.execute(
-            "UPDATE message SET events = events + 1, unsettled = unsettled - ?2 WHERE key = ?1",
-            params![message.0, settled],
+            "UPDATE dispatch SET state = ?2, due_at = ?3, attempts = ?4, possibly_duplicate = ?5,
+                 looked_up = ?6, held_from = ?7, attempted_at = ?8, doubt_since = ?9, hold_next = ?10,
+                 partly = ?11, trying_ms = ?12, trying_run = ?13, trying_mark = ?14
+             WHERE key = ?1",
+            params![
+                key.0,
+                standing.state.code(),
+                standing.due_at.map(|at| at.0),
+                standing.attempts,
+                standing.possibly_duplicate,
+                standing.looked_up,
+                standing.held_from.map(State::code),
+                standing.attempted_at.map(|at| at.0),
+                standing.doubt_since.map(|at| at.0),
+                standing.hold_next,
+                standing.partly,
+                milliseconds(trying.spent),
+                trying.mark.map(|mark| mark.run),
+                trying.mark.map(|mark| milliseconds(mark.at)),
+            ],
+        )?;
+        self.counts.remove(was, 1);
+        self.counts.add(standing.state, 1);
+        if standing.state.is_settled() && !was.is_settled() {
+            self.leave_lane(key)?;
+            self.execute(
+                "UPDATE message SET unsettled = unsettled - 1 WHERE key = ?1",
+                params![key.message().0],
+            )?;
+        }
+        Ok(standing)
+    }
+
+    /// Adds to the trace; the content goes when nothing of the message is open.
+    fn tell(&mut self, key: DispatchKey, event: &EventRecord) -> Result<(), SpoolError> {
+        let message = key.message();
+        let (events, unsettled) = self.count_event(message)?;
+        self.execute(
+            "INSERT OR REPLACE INTO event (key, record) VALUES (?1, ?2)",
+            params![
+                message.part(event_row(events, key.number())),
+                to_json(event)
+            ],
+        )?;
+        self.finish_if_settled(message, unsettled, event.at)
+    }
+
+    /// Counts an event of a message; returns how many there were before, and how many dispatches are open.
+    fn count_event(&self, message: MessageKey) -> Result<(u32, u32), SpoolError> {
+        // Two statements instead of RETURNING, which builds a temporary table for its one row. Past the events that
+        // are kept one by one the number means nothing any more.
+        self.execute(
+            "UPDATE message SET events = min(events + 1, ?2) WHERE key = ?1",
+            params![message.0, EVENTS_MAX + 1],
         )?;
         self.connection
             .prepare_cached("SELECT events - 1, unsettled FROM message WHERE key = ?1")
@@ -226,8 +311,11 @@ impl SqliteStore {
             lane: due.lane,
             received_at: due.received_at,
             attempts: due.attempts,
-            failing_since: due.failing_since,
+            trying: due.trying,
             in_doubt: due.in_doubt,
+            attempted_at: due.attempted_at,
+            doubt_since: due.doubt_since,
+            partly: due.partly,
             looked_up: due.looked_up,
             dispatch: from_json(&due.plan)?,
             envelope: from_json(&due.envelope)?,
@@ -235,25 +323,6 @@ impl SqliteStore {
             head,
             content,
         })
-    }
-
-    /// State and attempts of a dispatch that is queued or in doubt.
-    fn waiting(&self, key: DispatchKey) -> Result<(State, u32), SpoolError> {
-        let found: Option<(i64, u32)> = self
-            .connection
-            .prepare_cached("SELECT state, attempts FROM dispatch WHERE key = ?1")
-            .and_then(|mut statement| {
-                statement
-                    .query_row([key.0], |row| Ok((row.get(0)?, row.get(1)?)))
-                    .optional()
-            })
-            .map_err(trouble)?;
-        match found.map(|(code, attempts)| (State::from_code(code), attempts)) {
-            Some((Some(state @ (State::Queued | State::InDoubt)), attempts)) => {
-                Ok((state, attempts))
-            }
-            _ => Err(SpoolError::Stale),
-        }
     }
 
     /// Reads the whole queue index: for start only.
@@ -410,7 +479,8 @@ impl Store for SqliteStore {
                 .prepare_cached(
                     "SELECT d.key, d.looked_up, d.attempts, d.state, d.plan, m.id, m.account, m.device,
                          m.received_at, m.envelope, m.prefix_octets, m.body_octets, m.chunks,
-                         d.failing_since, d.lane
+                         d.lane, d.attempted_at, d.doubt_since, d.partly, d.trying_ms, d.trying_run,
+                         d.trying_mark
                      FROM dispatch d JOIN message m ON m.key = d.key / 1048576
                      WHERE d.account = ?1 AND d.state = ?2 AND d.state <= 4 AND d.lane = ?4
                          AND d.due_at <= ?3
@@ -483,61 +553,19 @@ impl Store for SqliteStore {
         attempt: &Attempt,
         expires_at: Timestamp,
     ) -> Result<(), SpoolError> {
-        let (was, attempts) = self.waiting(attempt.key)?;
-        // Somebody else has attempted it since it was leased.
-        if attempts + 1 != attempt.number {
-            return Err(SpoolError::Stale);
-        }
-        self.execute(
-            "UPDATE dispatch SET state = ?2, due_at = ?3, attempts = ?4, looked_up = 0,
-                 possibly_duplicate = possibly_duplicate OR ?5
-             WHERE key = ?1",
-            params![
-                attempt.key.0,
-                State::InFlight.code(),
-                expires_at.0,
-                attempt.number,
-                was == State::InDoubt,
-            ],
-        )?;
-        self.counts.remove(was, 1);
-        self.counts.add(State::InFlight, 1);
-        Ok(())
+        self.change(attempt.key, |standing| standing.begin(attempt, expires_at))
+            .map(drop)
     }
 
     fn settle(
         &mut self,
         attempt: &Attempt,
-        transition: &Transition,
+        settlement: &Settlement,
         at: Timestamp,
     ) -> Result<(), SpoolError> {
-        let state = transition.state();
-        let changed = self.execute(
-            "UPDATE dispatch SET state = ?2, due_at = ?3,
-                 failing_since = coalesce(failing_since, ?5)
-             WHERE key = ?1 AND state = ?4 AND attempts = ?6",
-            params![
-                attempt.key.0,
-                state.code(),
-                transition.due_at().map(|at| at.0),
-                State::InFlight.code(),
-                transition.starts_the_clock().then_some(at.0),
-                attempt.number,
-            ],
-        )?;
-        if changed == 0 {
-            return Err(SpoolError::Stale);
-        }
-        let message = attempt.key.message();
-        let (event, unsettled) = self.count_event(message, u32::from(state.is_settled()))?;
-        self.add_event(message, event, &transition.event(attempt, at))?;
-        self.finish_if_settled(message, unsettled, at)?;
-        if state.is_settled() {
-            self.leave_lane(attempt.key)?;
-        }
-        self.counts.remove(State::InFlight, 1);
-        self.counts.add(state, 1);
-        Ok(())
+        self.change(attempt.key, |standing| standing.settle(attempt, settlement))?;
+        let event = settlement.transition.event(attempt, at);
+        self.tell(attempt.key, &event)
     }
 
     fn resolve(
@@ -546,29 +574,9 @@ impl Store for SqliteStore {
         finding: &Finding,
         at: Timestamp,
     ) -> Result<(), SpoolError> {
-        let (was, attempts) = self.waiting(key)?;
-        if was != State::InDoubt {
-            return Err(SpoolError::Stale);
-        }
-        let (state, due_at, looked) = match finding {
-            Finding::Known(_) => (State::Accepted, None, 0),
-            Finding::NotKnown(due_at) => (State::InDoubt, Some(due_at.0), 1),
-            Finding::NotAsked(due_at, _) => (State::InDoubt, Some(due_at.0), 0),
-        };
-        self.execute(
-            "UPDATE dispatch SET state = ?2, due_at = ?3, looked_up = looked_up + ?4 WHERE key = ?1",
-            params![key.0, state.code(), due_at, looked],
-        )?;
-        let (event, unsettled) = self.count_event(key.message(), u32::from(state.is_settled()))?;
-        let record = EventRecord::looked_up(key.number(), attempts, at, finding);
-        self.add_event(key.message(), event, &record)?;
-        self.finish_if_settled(key.message(), unsettled, at)?;
-        if state.is_settled() {
-            self.leave_lane(key)?;
-        }
-        self.counts.remove(was, 1);
-        self.counts.add(state, 1);
-        Ok(())
+        let standing = self.change(key, |standing| standing.resolve(finding))?;
+        let event = EventRecord::looked_up(key.number(), standing.attempts, at, finding);
+        self.tell(key, &event)
     }
 
     fn order(&mut self, id: SpoolId, order: Order, at: Timestamp) -> Result<u32, SpoolError> {
@@ -577,35 +585,17 @@ impl Store for SqliteStore {
         };
         let mut applied = 0;
         for part in self.parts(message)? {
-            if !order.applies_to(part.state) {
-                continue;
+            let key = DispatchKey(message.part(part.number));
+            let mut applies = false;
+            let standing = self.change(key, |standing| {
+                applies = standing.order(order, at);
+                Ok(())
+            })?;
+            if applies {
+                let event = EventRecord::ordered(part.number, standing.attempts, at, order);
+                self.tell(key, &event)?;
+                applied += 1;
             }
-            let state = order.leads_to(part.state);
-            let due_at = matches!(state, State::Queued | State::InDoubt).then_some(at.0);
-            self.execute(
-                "UPDATE dispatch SET state = ?2, due_at = ?3,
-                     possibly_duplicate = possibly_duplicate OR (?4 AND held_from IS ?5),
-                     held_from = CASE WHEN ?2 = ?6 THEN state END
-                 WHERE key = ?1",
-                params![
-                    message.part(part.number),
-                    state.code(),
-                    due_at,
-                    order == Order::Release,
-                    State::InDoubt.code(),
-                    State::Held.code(),
-                ],
-            )?;
-            let (event, unsettled) = self.count_event(message, u32::from(state.is_settled()))?;
-            let record = EventRecord::ordered(part.number, part.attempts, at, order);
-            self.add_event(message, event, &record)?;
-            self.finish_if_settled(message, unsettled, at)?;
-            if state.is_settled() {
-                self.leave_lane(DispatchKey(message.part(part.number)))?;
-            }
-            self.counts.remove(part.state, 1);
-            self.counts.add(state, 1);
-            applied += 1;
         }
         Ok(applied)
     }
@@ -633,17 +623,9 @@ impl Store for SqliteStore {
         why: &Diagnostic,
         at: Timestamp,
     ) -> Result<(), SpoolError> {
-        let (was, attempts) = self.waiting(key)?;
-        self.execute(
-            "UPDATE dispatch SET held_from = state, state = ?2, due_at = NULL WHERE key = ?1",
-            params![key.0, State::Held.code()],
-        )?;
-        let (event, _) = self.count_event(key.message(), 0)?;
-        let record = EventRecord::held(key.number(), attempts, at, why);
-        self.add_event(key.message(), event, &record)?;
-        self.counts.remove(was, 1);
-        self.counts.add(State::Held, 1);
-        Ok(())
+        let standing = self.change(key, Standing::leave_to_operator)?;
+        let event = EventRecord::held(key.number(), standing.attempts, at, why);
+        self.tell(key, &event)
     }
 
     fn interrupt(
@@ -662,31 +644,45 @@ impl Store for SqliteStore {
         };
         let mut interrupted = 0;
         for key in keys {
-            let attempts: Option<u32> = self
-                .connection
-                .prepare_cached(
-                    "UPDATE dispatch SET state = ?2, due_at = ?3 WHERE key = ?1 AND state = ?4
-                     RETURNING attempts",
-                )
-                .and_then(|mut statement| {
-                    let values = params![
-                        key.0,
-                        State::InDoubt.code(),
-                        confirm_at.0,
-                        State::InFlight.code()
-                    ];
-                    statement.query_row(values, |row| row.get(0)).optional()
-                })
-                .map_err(trouble)?;
-            let Some(attempts) = attempts else { continue };
-            let (event, _) = self.count_event(key.message(), 0)?;
-            let record = EventRecord::interrupted(key.number(), attempts, now, confirm_at);
-            self.add_event(key.message(), event, &record)?;
-            self.counts.remove(State::InFlight, 1);
-            self.counts.add(State::InDoubt, 1);
-            interrupted += 1;
+            let mut was_under_way = false;
+            let standing = self.change(*key, |standing| {
+                was_under_way = standing.interrupt(confirm_at);
+                Ok(())
+            })?;
+            if was_under_way {
+                let number = key.number();
+                let event = EventRecord::interrupted(number, standing.attempts, now, confirm_at);
+                self.tell(*key, &event)?;
+                interrupted += 1;
+            }
         }
         Ok(interrupted)
+    }
+
+    fn shift_doubts(&mut self, step_ms: i64) -> Result<(), SpoolError> {
+        self.execute(
+            "UPDATE dispatch SET attempted_at = attempted_at + ?1, doubt_since = doubt_since + ?1
+             WHERE state IN (?2, ?3) AND state <= 4",
+            params![step_ms, State::InFlight.code(), State::InDoubt.code()],
+        )?;
+        Ok(())
+    }
+
+    fn seen_at(&mut self) -> Result<Option<Timestamp>, SpoolError> {
+        self.connection
+            .query_row("SELECT value FROM note WHERE name = 'seen_at'", [], |row| {
+                row.get(0).map(Timestamp)
+            })
+            .optional()
+            .map_err(trouble)
+    }
+
+    fn note_seen_at(&mut self, at: Timestamp) -> Result<(), SpoolError> {
+        self.execute(
+            "INSERT OR REPLACE INTO note (name, value) VALUES ('seen_at', ?1)",
+            params![at.0],
+        )?;
+        Ok(())
     }
 
     fn forget_settled(&mut self, before: Timestamp, limit: u32) -> Result<u32, SpoolError> {
@@ -860,8 +856,11 @@ struct Due {
     key: DispatchKey,
     looked_up: u32,
     attempts: u32,
-    failing_since: Option<Timestamp>,
+    trying: Trying,
     in_doubt: bool,
+    attempted_at: Option<Timestamp>,
+    doubt_since: Option<Timestamp>,
+    partly: bool,
     plan: String,
     id: SpoolId,
     account: String,
@@ -890,16 +889,37 @@ impl Due {
             prefix_octets: usize::try_from(row.get::<_, i64>(10)?).unwrap_or(usize::MAX),
             body_octets: u64::try_from(row.get::<_, i64>(11)?).unwrap_or(0),
             chunks: row.get(12)?,
-            failing_since: row.get::<_, Option<i64>>(13)?.map(Timestamp),
-            lane: row.get(14)?,
+            lane: row.get(13)?,
+            attempted_at: row.get::<_, Option<i64>>(14)?.map(Timestamp),
+            doubt_since: row.get::<_, Option<i64>>(15)?.map(Timestamp),
+            partly: row.get(16)?,
+            trying: read_trying(row, 17)?,
         })
     }
 }
 
-/// What the caller can do about an SQLite error.
+/// Three columns, beginning with this one.
+fn read_trying(row: &Row<'_>, first: usize) -> rusqlite::Result<Trying> {
+    let duration = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    let run: Option<i64> = row.get(first + 1)?;
+    let at: Option<i64> = row.get(first + 2)?;
+    Ok(Trying {
+        spent: duration(row.get(first)?),
+        mark: run.zip(at).map(|(run, at)| TryingMark {
+            run,
+            at: duration(at),
+        }),
+    })
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Refusals kept; the oldest go first.
 const REFUSALS_MAX: i64 = 2_000;
 
+/// What the caller can do about an SQLite error.
 pub(super) fn trouble(error: rusqlite::Error) -> SpoolError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SpoolError::InUse,
