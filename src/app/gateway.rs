@@ -111,6 +111,10 @@ impl StartError {
                      away together to start with an empty spool, or restore a backup"
                 }
                 SpoolError::Newer { .. } => "it was written by a newer release: use that one",
+                SpoolError::LogMissing => {
+                    "put spool.db-wal back beside spool.db, or remove spool.db-open to go on without the mail \
+                     that was in it"
+                }
                 SpoolError::InUse => "another gateway runs on the same data_dir: stop it first",
                 _ => "check the disk and the owner of the data directory",
             },
@@ -229,9 +233,14 @@ impl Gateway {
             listener.start(&gateway.sessions, &gateway.stop_accepting);
         }
         let stop = gateway.stop_forwarding.clone();
-        gateway
-            .forwarders
-            .spawn(forget_settled(spool, clock, config.spool.retention, stop));
+        gateway.forwarders.spawn(forget_settled(
+            spool.clone(),
+            clock,
+            config.spool.retention,
+            stop,
+        ));
+        let stop = gateway.stop_forwarding.clone();
+        gateway.forwarders.spawn(tidy(spool, stop));
         gateway.accepting.store(true, Ordering::Release);
         for (listener, addresses) in &gateway.smtp {
             for address in addresses {
@@ -393,6 +402,21 @@ async fn forget_settled(spool: Spool, clock: Clock, retention: Duration, stop: C
     }
 }
 
+/// Gives free room back to the disk, a piece at a time, for ever.
+async fn tidy(spool: Spool, stop: CancellationToken) {
+    loop {
+        let more = spool.tidy().await.unwrap_or_else(|error| {
+            tracing::debug!(error = %crate::journal::Chain(&error), "cannot tidy the spool");
+            false
+        });
+        let pause = if more { TIDY_BUSY } else { TIDY_IDLE };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
 /// Together below the ten seconds that Docker and the thirty that Kubernetes give.
 const SESSION_DRAIN_MAX: Duration = Duration::from_secs(4);
 const FORWARD_DRAIN_MAX: Duration = Duration::from_secs(4);
@@ -400,5 +424,7 @@ const FORWARD_DRAIN_MAX: Duration = Duration::from_secs(4);
 /// Rules that refused something and wait to be looked at; more would say nothing new.
 const DOUBTS_MAX: usize = 64;
 
+const TIDY_BUSY: Duration = Duration::from_millis(20);
+const TIDY_IDLE: Duration = Duration::from_secs(2);
 const FORGET_BUSY: Duration = Duration::from_millis(200);
 const FORGET_IDLE: Duration = Duration::from_secs(300);

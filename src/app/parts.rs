@@ -119,6 +119,7 @@ pub(super) fn spool(config: &Config) -> SpoolSettings {
             .max(forward.probe_interval * 2),
         // An attempt that outlived its lease would be repeated beside itself.
         lease_ttl: defaults.lease_ttl.max(longest_attempt * 2),
+        history_from: config.spool.max_size / 10 * 9,
         ..defaults
     }
 }

@@ -16,7 +16,7 @@ use crate::mail::{
 use crate::message::{HeadCollector, PlanSettings};
 use crate::policy::{Policy, Refusal, RuleDoubt};
 use crate::session::{Answer, Question};
-use crate::spool::{Draft, Shortage, Space, SpaceLimits, Spool};
+use crate::spool::{Announced, Draft, Shortage, Space, SpaceLimits, Spool};
 
 use super::refusals::{KEPT, Stage};
 
@@ -103,6 +103,7 @@ pub struct Reception {
 pub(super) struct Transaction {
     pub(super) rules: Arc<Rules>,
     pub(super) submitter: Submitter,
+    announced: Announced,
     incoming: Option<Incoming>,
 }
 
@@ -111,6 +112,7 @@ pub(super) struct Transaction {
 pub(super) struct Incoming {
     pub(super) head: HeadCollector,
     pub(super) draft: Draft,
+    octets: u64,
     /// Why the message can't be taken, though it is still being read.
     trouble: Option<Trouble>,
 }
@@ -118,6 +120,8 @@ pub(super) struct Incoming {
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     HeaderTooBig,
+    /// The disk has no room for the rest of it.
+    Full,
     /// Reported when it happened.
     Spool,
 }
@@ -135,7 +139,9 @@ impl Reception {
     pub async fn answer(&mut self, facts: &SessionFacts, question: Question) -> Answer {
         match question {
             Question::SignIn(sign_in) => Answer::SignIn(self.sign_in(facts, sign_in).await),
-            Question::Sender(reverse_path) => Answer::Verdict(self.sender(facts, &reverse_path)),
+            Question::Sender(reverse_path, size) => {
+                Answer::Verdict(self.sender(facts, &reverse_path, size.unwrap_or(0)))
+            }
             Question::Recipient(recipient) => Answer::Verdict(self.recipient(facts, &recipient)),
             Question::BeginData => Answer::Verdict(self.begin_data()),
             Question::EndOfData(received) => {
@@ -144,6 +150,7 @@ impl Reception {
                         rules,
                         submitter,
                         incoming,
+                        ..
                     } = transaction;
                     Some((rules, submitter, incoming?))
                 });
@@ -152,6 +159,7 @@ impl Reception {
                         Some(Trouble::HeaderTooBig) => {
                             self.intake.header_too_big(facts, &submitter)
                         }
+                        Some(Trouble::Full) => reply::SPOOL_FULL,
                         Some(Trouble::Spool) => reply::SPOOL_UNAVAILABLE,
                         None => {
                             self.intake
@@ -169,14 +177,23 @@ impl Reception {
     /// Takes a piece of message content.
     pub async fn content(&mut self, content: Bytes) {
         let journal = self.intake.journal;
-        let Some(incoming) = self
-            .transaction
-            .as_mut()
-            .and_then(|transaction| transaction.incoming.as_mut())
-            .filter(|incoming| incoming.trouble.is_none())
-        else {
+        let Some(transaction) = self.transaction.as_mut() else {
             return;
         };
+        transaction.announced.arrived(content.len() as u64);
+        let incoming = transaction.incoming.as_mut();
+        let Some(incoming) = incoming.filter(|incoming| incoming.trouble.is_none()) else {
+            return;
+        };
+        incoming.octets += content.len() as u64;
+        // Not every client says how much will come; small messages were counted at MAIL.
+        if incoming.octets > UNANNOUNCED_MAX
+            && let Err(shortage) = self.intake.space.check_disk()
+        {
+            journal.spool_failed("storing message content", &shortage);
+            incoming.trouble = Some(Trouble::Full);
+            return;
+        }
         match incoming.head.feed(content) {
             Err(_) => incoming.trouble = Some(Trouble::HeaderTooBig),
             Ok(body) => {
@@ -296,7 +313,7 @@ impl Reception {
             .map_err(|_| reply::SIGN_IN_UNAVAILABLE)
     }
 
-    fn sender(&mut self, facts: &SessionFacts, reverse_path: &ReversePath) -> Verdict {
+    fn sender(&mut self, facts: &SessionFacts, reverse_path: &ReversePath, size: u64) -> Verdict {
         self.transaction = None;
         let intake = &self.intake;
         let rules = intake.rules();
@@ -314,6 +331,7 @@ impl Reception {
         }
         // Last, so that nobody learns of our storage who may not send anyway.
         let lane = submitter.lane(facts.address());
+        let announced = intake.space.announce(size);
         if let Err(shortage) = intake.space.check(&submitter.account, &lane) {
             let reply = match shortage {
                 Shortage::Lane { .. } => reply::DEVICE_QUOTA,
@@ -326,6 +344,7 @@ impl Reception {
         self.transaction = Some(Transaction {
             rules,
             submitter,
+            announced,
             incoming: None,
         });
         Verdict::Accept
@@ -356,8 +375,12 @@ impl Reception {
         transaction.incoming = Some(Incoming {
             head: HeadCollector::new(self.intake.settings.head_octets_max),
             draft: self.intake.spool.draft(),
+            octets: 0,
             trouble: None,
         });
         Verdict::Accept
     }
 }
+
+/// From here on the room for a message is looked at with every piece of it.
+const UNANNOUNCED_MAX: u64 = 64 * 1024;

@@ -76,8 +76,8 @@ pub enum Output {
 pub enum Question {
     /// Is this credential good, and whose is it?
     SignIn(SignIn),
-    /// May this session send with this reverse-path?
-    Sender(ReversePath),
+    /// May this session send with this reverse-path, and a message of as many octets as it announced?
+    Sender(ReversePath, Option<u64>),
     /// May it send to this address?
     Recipient(Mailbox),
     /// Is there room to store a message? Before answering, the driver hands over whatever has

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::record::{MessageKey, Submission};
 use super::store::SpoolError;
-use super::writer::{Request, Spool};
+use super::writer::Spool;
 
 /// The body of a message that is not complete.
 #[derive(Debug)]
@@ -71,8 +71,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if self.chunks > 0 {
-            // When the queue is full the pieces stay until the next start sweeps them.
-            self.spool.send_unwaited(Request::Discard(self.key));
+            self.spool.discard(self.key);
         }
     }
 }

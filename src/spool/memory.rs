@@ -16,7 +16,7 @@ use super::record::{
     MessageRecord, Order, QueueRow, Settlement, State, Submission, event_row,
 };
 use super::standing::Standing;
-use super::store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
+use super::store::{Counts, DiskUse, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -401,6 +401,12 @@ impl Store for MemoryStore {
         Ok(u32::try_from(keys.len()).unwrap_or(u32::MAX))
     }
 
+    fn in_flight(&mut self) -> Result<Vec<DispatchKey>, SpoolError> {
+        let parts = self.tables.parts();
+        let in_flight = parts.filter(|(_, _, part)| part.state == State::InFlight);
+        Ok(in_flight.map(|(key, ..)| key).collect())
+    }
+
     fn shift_doubts(&mut self, step_ms: i64) -> Result<(), SpoolError> {
         let moved = |at: Timestamp| Timestamp(at.0.saturating_add(step_ms));
         for message in self.tables.messages.values_mut() {
@@ -501,13 +507,16 @@ impl Store for MemoryStore {
             .map(|message| message.submission.received_at))
     }
 
-    fn used_octets(&mut self) -> Result<u64, SpoolError> {
+    fn disk_use(&mut self) -> Result<DiskUse, SpoolError> {
         let chunks = self
             .tables
             .messages
             .values()
             .flat_map(|message| &message.body);
-        Ok(chunks.map(|chunk| chunk.len() as u64).sum())
+        Ok(DiskUse {
+            used: chunks.map(|chunk| chunk.len() as u64).sum(),
+            ..DiskUse::default()
+        })
     }
 
     fn lane_changes(&mut self) -> Vec<(String, u64)> {

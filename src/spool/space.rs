@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
@@ -60,7 +61,7 @@ pub enum Shortage {
         limit: u64,
     },
     /// The disk is nearly full.
-    #[error("the disk has {free} octets left, spool.min_free_disk is {limit}")]
+    #[error("the disk has room for {free} octets, spool.min_free_disk is {limit}")]
     Disk {
         /// Octets left.
         free: u64,
@@ -75,7 +76,38 @@ pub struct Space {
     spool: Spool,
     limits: SpaceLimits,
     clock: Clock,
-    seen: Mutex<Option<(Instant, u64)>>,
+    seen: Mutex<Option<Seen>>,
+    announced: Arc<AtomicU64>,
+}
+
+/// What the file system said, and how much had been written then.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at: Instant,
+    free: u64,
+    written: u64,
+}
+
+/// Content that a client said would come, or that has come and is not stored yet. Gone when it is dropped.
+#[derive(Debug)]
+pub struct Announced {
+    all: Arc<AtomicU64>,
+    octets: u64,
+}
+
+impl Announced {
+    /// So many of its octets have come: from here on they count as written.
+    pub fn arrived(&mut self, octets: u64) {
+        let octets = octets.min(self.octets);
+        self.octets -= octets;
+        self.all.fetch_sub(octets, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.octets, Ordering::Relaxed);
+    }
 }
 
 impl Space {
@@ -86,6 +118,16 @@ impl Space {
             limits,
             clock,
             seen: Mutex::new(None),
+            announced: Arc::default(),
+        }
+    }
+
+    /// Counts a message of so many octets as on its way in.
+    pub fn announce(&self, octets: u64) -> Announced {
+        self.announced.fetch_add(octets, Ordering::Relaxed);
+        Announced {
+            all: Arc::clone(&self.announced),
+            octets,
         }
     }
 
@@ -116,27 +158,51 @@ impl Space {
         if used >= limit {
             return Err(Shortage::Lane { used, limit });
         }
-        let (free, limit) = (self.free_octets(), self.limits.free_octets_min);
-        if free < limit {
-            return Err(Shortage::Disk { free, limit });
+        self.check_disk()
+    }
+
+    /// Whether the disk has room for what is on its way in. What the database's files will still grow by is taken off
+    /// what is free, and what is free inside them is added.
+    ///
+    /// # Errors
+    /// That it has not.
+    pub fn check_disk(&self) -> Result<(), Shortage> {
+        let disk = self.spool.disk_use();
+        let coming = self.announced.load(Ordering::Relaxed);
+        let room = self
+            .free_octets()
+            .saturating_add(disk.reusable)
+            .saturating_sub(disk.growth)
+            .saturating_sub(coming);
+        let limit = self.limits.free_octets_min;
+        if room < limit || disk.is_low {
+            return Err(Shortage::Disk { free: room, limit });
         }
         Ok(())
     }
 
-    /// Asks the file system at most once a second. Where it does not answer, the writes will tell.
+    /// Asks the file system at most once a second; what was written since is taken off. Where it does not answer, the
+    /// writes will tell.
     fn free_octets(&self) -> u64 {
         let now = self.clock.now();
+        let written = self.spool.written_octets();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match *seen {
-            Some((at, free)) if now.saturating_duration_since(at) < LOOK_INTERVAL => free,
-            _ => {
+        let fresh = seen.filter(|seen| now.saturating_duration_since(seen.at) < LOOK_INTERVAL);
+        let seen = *match fresh {
+            Some(fresh) => seen.insert(fresh),
+            None => {
                 let free = rustix::fs::statvfs(&self.limits.directory).map_or(u64::MAX, |state| {
                     state.f_bavail.saturating_mul(state.f_frsize)
                 });
-                *seen = Some((now, free));
-                free
+                seen.insert(Seen {
+                    at: now,
+                    free,
+                    written,
+                })
             }
-        }
+        };
+        seen.free
+            .saturating_sub(written.saturating_sub(seen.written))
     }
 }
 

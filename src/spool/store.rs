@@ -101,6 +101,19 @@ pub trait Store: Send {
         now: Timestamp,
         confirm_at: Timestamp,
     ) -> Result<u32, SpoolError>;
+    /// Turns what is stored as in flight into doubts, but for these.
+    fn interrupt_others(
+        &mut self,
+        under_way: &[DispatchKey],
+        now: Timestamp,
+        confirm_at: Timestamp,
+    ) -> Result<u32, SpoolError> {
+        let mut all = self.in_flight()?;
+        all.retain(|key| !under_way.contains(key));
+        self.interrupt(Some(&all), now, confirm_at)
+    }
+    /// All that is stored as in flight.
+    fn in_flight(&mut self) -> Result<Vec<DispatchKey>, SpoolError>;
     /// Moves the times at which attempts began whose outcome is open: the clock that they were read from was changed
     /// by so many milliseconds.
     fn shift_doubts(&mut self, step_ms: i64) -> Result<(), SpoolError>;
@@ -124,8 +137,22 @@ pub trait Store: Send {
     fn show(&mut self, id: SpoolId) -> Result<Option<MessageRecord>, SpoolError>;
     /// When the oldest unsettled message was accepted.
     fn oldest_unsettled(&mut self) -> Result<Option<Timestamp>, SpoolError>;
-    /// Octets in use; what is free for reuse does not count.
-    fn used_octets(&mut self) -> Result<u64, SpoolError>;
+    /// How much the store takes, and will take.
+    fn disk_use(&mut self) -> Result<DiskUse, SpoolError>;
+    /// Makes room on a full disk, outside a transaction; returns whether writing is worth another try.
+    fn make_room(&mut self) -> bool {
+        false
+    }
+    /// Whether the disk was full, so that only what brings mail out may be written.
+    fn is_low(&self) -> bool {
+        false
+    }
+    /// Gives back what is not needed, a piece at a time: at once where room is short, else when `idle`. Returns
+    /// whether there is more to give.
+    fn tidy(&mut self, idle: bool) -> Result<bool, SpoolError> {
+        let _ = idle;
+        Ok(false)
+    }
     /// Octets of unsettled dispatches by lane and by account ([`account_lane`]), where they changed since the
     /// last call; all of them at first.
     fn lane_changes(&mut self) -> Vec<(String, u64)>;
@@ -181,6 +208,19 @@ pub fn account_lane(account: &str) -> String {
     format!("account:{account}")
 }
 
+/// What a store takes of its disk, in octets.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct DiskUse {
+    /// Of data.
+    pub used: u64,
+    /// Free inside the files.
+    pub reusable: u64,
+    /// By which the files will grow with what they hold already.
+    pub growth: u64,
+    /// Whether the disk was full, so that what is left is kept for handing mail over.
+    pub is_low: bool,
+}
+
 /// Number of dispatches by state.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts([u64; State::ALL.len()]);
@@ -207,6 +247,9 @@ pub enum SpoolError {
     /// The disk is full, read-only or failing. Not the client's fault; try again later.
     #[error("cannot write to the spool")]
     Unwritable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The disk is full. What is left of it is kept for handing mail over.
+    #[error("the spool's disk is full")]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database is damaged.
     #[error("the spool database is damaged")]
     Damaged(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -221,6 +264,9 @@ pub enum SpoolError {
         /// What this program can read.
         known: i64,
     },
+    /// The gateway was not stopped in order, and the log of its database is gone.
+    #[error("the spool's log spool.db-wal is missing, and with it the newest mail")]
+    LogMissing,
     /// Another process has it open.
     #[error("the spool database is in use by another process")]
     InUse,

@@ -23,7 +23,7 @@ use super::record::{
     Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow, Settlement,
     State, Submission,
 };
-use super::store::{Counts, RulesPart, SpoolError, Store, account_lane, lane_of};
+use super::store::{Counts, DiskUse, RulesPart, SpoolError, Store, account_lane, lane_of};
 use super::time::SpoolTime;
 use super::turns::Turns;
 
@@ -38,6 +38,8 @@ pub struct SpoolSettings {
     pub wait_max: Duration,
     /// Requests that may share one sync.
     pub batch_max: usize,
+    /// Octets from which on the oldest traces go before their time, so that history never keeps mail out.
+    pub history_from: u64,
 }
 
 impl Default for SpoolSettings {
@@ -49,6 +51,7 @@ impl Default for SpoolSettings {
             wait_max: Duration::from_secs(86_400),
             // Beyond this a batch's latency grows faster than its rate (evidence.md).
             batch_max: 256,
+            history_from: u64::MAX,
         }
     }
 }
@@ -92,7 +95,9 @@ pub struct Spool {
     arrivals: watch::Receiver<u64>,
     doubts: watch::Receiver<u64>,
     counts: Arc<Mutex<Counts>>,
-    used: Arc<AtomicU64>,
+    disk: Arc<Mutex<DiskUse>>,
+    written: Arc<AtomicU64>,
+    discards: Arc<Mutex<Vec<MessageKey>>>,
     lanes: Arc<Mutex<HashMap<String, u64>>>,
 }
 
@@ -115,15 +120,34 @@ impl Spool {
         let wall = clock.wall();
         let time = SpoolTime::new(wall, clock.now(), store.seen_at()?);
         let now = time.now();
-        store.begin()?;
-        let interrupted = store.interrupt(None, wall, now.after(settings.confirm_after))?;
-        let pulled = store.pull_due(now.after(settings.wait_max), now)?;
         let back = time.ahead_ms();
-        if back > 0 {
-            store.shift_doubts(-back)?;
+        let settle = |store: &mut dyn Store| {
+            store.begin()?;
+            let interrupted = store.interrupt(None, wall, now.after(settings.confirm_after))?;
+            let pulled = store.pull_due(now.after(settings.wait_max), now)?;
+            if back > 0 {
+                store.shift_doubts(-back)?;
+            }
+            store.note_seen_at(now)?;
+            store.commit()?;
+            Ok((interrupted, pulled))
+        };
+        let mut settled = settle(store.as_mut());
+        if matches!(settled, Err(SpoolError::Full(_))) {
+            store.rollback();
+            store.make_room();
+            settled = settle(store.as_mut());
         }
-        store.note_seen_at(now)?;
-        store.commit()?;
+        let unsettled = matches!(settled, Err(SpoolError::Full(_)));
+        let (interrupted, pulled) = match settled {
+            // Attempts that were cut off stay in flight, which nobody leases, until there is room to say so.
+            Err(SpoolError::Full(_)) => {
+                store.rollback();
+                tracing::error!("the spool's disk is full: free some of it; nothing is lost");
+                (0, 0)
+            }
+            settled => settled?,
+        };
         if back >= milliseconds(CLOCK_STEP_MIN) {
             tracing::warn!(
                 seconds = back / 1000,
@@ -147,7 +171,9 @@ impl Spool {
         let (arrived, arrivals) = watch::channel(0);
         let (doubted, doubts) = watch::channel(0);
         let counts = Arc::new(Mutex::new(store.counts()));
-        let used = Arc::new(AtomicU64::new(store.used_octets()?));
+        let disk = Arc::new(Mutex::new(store.disk_use()?));
+        let written = Arc::new(AtomicU64::new(0));
+        let discards = Arc::new(Mutex::new(Vec::new()));
         let lanes = Arc::new(Mutex::new(store.lane_changes().into_iter().collect()));
         let writer = Writer {
             store,
@@ -157,7 +183,10 @@ impl Spool {
             arrived,
             doubted,
             counts: Arc::clone(&counts),
-            used: Arc::clone(&used),
+            disk: Arc::clone(&disk),
+            discards: Arc::clone(&discards),
+            unsettled,
+            inserted_at: clock.now(),
             seen_noted: now,
             time,
             leases: HashMap::new(),
@@ -175,7 +204,9 @@ impl Spool {
             arrivals,
             doubts,
             counts,
-            used,
+            disk,
+            written,
+            discards,
             lanes,
         })
     }
@@ -383,7 +414,25 @@ impl Spool {
 
     /// Octets in use; what is free for reuse does not count.
     pub fn used_octets(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        self.disk_use().used
+    }
+
+    /// What the store takes of its disk, and will take.
+    pub fn disk_use(&self) -> DiskUse {
+        *self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Octets of content handed to the store so far; only differences mean something.
+    pub(super) fn written_octets(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Gives back what is not needed of the disk, a piece at a time; returns whether there is more to give.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn tidy(&self) -> Result<bool, SpoolError> {
+        self.ask(Request::Tidy).await
     }
 
     /// Octets that wait of one device, SMTP user, or address of a client that is neither.
@@ -417,6 +466,8 @@ impl Spool {
         sequence: u32,
         octets: Bytes,
     ) -> Result<(), SpoolError> {
+        let length = octets.len() as u64;
+        self.written.fetch_add(length, Ordering::Relaxed);
         self.write(Write::Append(key, sequence, octets)).await
     }
 
@@ -428,6 +479,8 @@ impl Spool {
         octets: u64,
         rest: Bytes,
     ) -> Result<(), SpoolError> {
+        let length = rest.len() + submission.head.len() + submission.prefix.len();
+        self.written.fetch_add(length as u64, Ordering::Relaxed);
         let insert = Insert {
             key,
             submission,
@@ -438,11 +491,11 @@ impl Spool {
         self.write(Write::Insert(Box::new(insert))).await
     }
 
-    pub(super) fn send_unwaited(&self, request: Request) {
-        if self.requests.try_send(request).is_err() {
-            tracing::debug!(
-                "spool is busy or stopped, a draft is left for the next start to sweep"
-            );
+    pub(super) fn discard(&self, key: MessageKey) {
+        if self.requests.try_send(Request::Discard(key)).is_err() {
+            // The writer is busy: it looks here with its next batch.
+            let mut discards = self.discards.lock().unwrap_or_else(PoisonError::into_inner);
+            discards.push(key);
         }
     }
 
@@ -506,6 +559,7 @@ pub(super) enum Request {
     Rules(String, Answer<Vec<RulesPart>>),
     Refusal(String),
     Refusals(u32, Answer<Vec<String>>),
+    Tidy(Answer<bool>),
     Close(Answer<()>),
 }
 
@@ -539,7 +593,12 @@ struct Writer {
     arrived: watch::Sender<u64>,
     doubted: watch::Sender<u64>,
     counts: Arc<Mutex<Counts>>,
-    used: Arc<AtomicU64>,
+    disk: Arc<Mutex<DiskUse>>,
+    /// Drafts that were dropped while the queue was full.
+    discards: Arc<Mutex<Vec<MessageKey>>>,
+    /// Whether what the last run left in flight could not be settled at start, for want of room.
+    unsettled: bool,
+    inserted_at: Instant,
     lanes: Arc<Mutex<HashMap<String, u64>>>,
     time: SpoolTime,
     /// The time that was last noted in the store.
@@ -569,8 +628,15 @@ impl Writer {
                     other => others.push(other),
                 }
             }
-            if !writes.is_empty() {
+            for key in self.discarded() {
+                writes.push((Write::Discard(key), None));
+            }
+            let wrote = !writes.is_empty();
+            if wrote {
+                self.forget_history(writes.len());
                 self.write_all(writes);
+            }
+            if wrote {
                 self.publish_use();
             }
             for request in others {
@@ -581,8 +647,36 @@ impl Writer {
                     drop(answer.send(Ok(())));
                     return;
                 }
+                let changes_use = request.changes_use();
                 self.serve(request);
+                if changes_use {
+                    self.publish_use();
+                }
             }
+        }
+    }
+
+    fn discarded(&self) -> Vec<MessageKey> {
+        let mut discards = self.discards.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *discards)
+    }
+
+    /// Near the limit the oldest traces go, a little more than what comes.
+    fn forget_history(&mut self, coming: usize) {
+        let used = self
+            .disk
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .used;
+        if used < self.settings.history_from {
+            return;
+        }
+        let limit = u32::try_from(coming * 4)
+            .unwrap_or(FORGET_MAX)
+            .min(FORGET_MAX);
+        let all = Timestamp(i64::MAX);
+        if let Err(error) = self.transaction(|writer| writer.store.forget_settled(all, limit)) {
+            tracing::debug!(%error, "cannot forget old traces");
         }
     }
 
@@ -605,21 +699,31 @@ impl Writer {
 
     /// Once a batch: a limit of gigabytes need not be exact.
     fn publish_use(&mut self) {
-        match self.store.used_octets() {
-            Ok(used) => self.used.store(used, Ordering::Relaxed),
+        match self.store.disk_use() {
+            Ok(disk) => *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = disk,
             Err(error) => tracing::debug!(%error, "cannot tell how large the spool is"),
         }
+    }
+
+    fn disk_is_low(&self) -> bool {
+        self.store.is_low()
     }
 
     /// All or nothing first; where that fails, each for itself, so that one bad write spoils no other.
     fn write_all(&mut self, writes: Vec<(Write, Option<Answer<()>>)>) {
         self.follow_clock();
+        let is_low = self.disk_is_low();
         let all = self.transaction(|writer| {
             let now = writer.time.now();
             if now.since(writer.seen_noted) >= SEEN_INTERVAL {
                 writer.store.note_seen_at(now)?;
             }
-            writes.iter().try_for_each(|(write, _)| writer.apply(write))
+            writes.iter().try_for_each(|(write, _)| match write {
+                write if is_low && write.brings_in() => {
+                    Err(SpoolError::Full("kept for handing mail over".into()))
+                }
+                write => writer.apply(write),
+            })
         });
         if all.is_ok() && self.time.now().since(self.seen_noted) >= SEEN_INTERVAL {
             self.seen_noted = self.time.now();
@@ -627,8 +731,13 @@ impl Writer {
         self.publish_counts();
         let mut wake = false;
         for (write, answer) in writes {
+            let is_low = self.disk_is_low();
             let done = match &all {
                 Ok(()) => Ok(()),
+                // What is left of the disk is for what brings mail out.
+                Err(SpoolError::Full(_)) if is_low && write.brings_in() => {
+                    Err(SpoolError::Full("kept for handing mail over".into()))
+                }
                 Err(_) => {
                     let done = self.transaction(|writer| writer.apply(&write));
                     self.publish_counts();
@@ -636,7 +745,11 @@ impl Writer {
                 }
             };
             if done.is_ok() {
-                wake |= matches!(write, Write::Insert(_));
+                let inserted = matches!(write, Write::Insert(_));
+                if inserted {
+                    self.inserted_at = self.clock.now();
+                }
+                wake |= inserted;
                 self.note_lease(&write);
             }
             if let Some(answer) = answer {
@@ -713,6 +826,11 @@ impl Writer {
     fn serve(&mut self, request: Request) {
         match request {
             Request::Write(..) | Request::Discard(_) | Request::Refusal(_) | Request::Close(_) => {}
+            Request::Tidy(answer) => {
+                self.settle_late();
+                let idle = self.clock.now().saturating_duration_since(self.inserted_at) >= IDLE;
+                drop(answer.send(self.store.tidy(idle)));
+            }
             Request::Rules(account, answer) => drop(answer.send(self.store.rules(&account))),
             Request::Refusals(limit, answer) => drop(answer.send(self.store.refusals(limit))),
             Request::Order(id, order, answer) => {
@@ -862,9 +980,41 @@ impl Writer {
         Ok(())
     }
 
+    /// What could not be settled at start is settled when there is room.
+    fn settle_late(&mut self) {
+        if !self.unsettled {
+            return;
+        }
+        let now = self.clock.wall();
+        let confirm_at = self.time.now().after(self.settings.confirm_after);
+        let keys: Vec<DispatchKey> = self.in_flight.keys().copied().collect();
+        let done = self.transaction(|writer| writer.store.interrupt_others(&keys, now, confirm_at));
+        self.publish_counts();
+        if let Ok(interrupted) = done {
+            self.unsettled = false;
+            tracing::warn!(
+                interrupted,
+                "attempts were cut off by the last stop, now in doubt"
+            );
+            self.doubted.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Where the disk is full, room is made once and the work is done again.
     fn transaction<T>(
         &mut self,
-        work: impl FnOnce(&mut Self) -> Result<T, SpoolError>,
+        work: impl Fn(&mut Self) -> Result<T, SpoolError>,
+    ) -> Result<T, SpoolError> {
+        let done = self.try_transaction(&work);
+        match done {
+            Err(SpoolError::Full(_)) if self.store.make_room() => self.try_transaction(&work),
+            done => done,
+        }
+    }
+
+    fn try_transaction<T>(
+        &mut self,
+        work: impl Fn(&mut Self) -> Result<T, SpoolError>,
     ) -> Result<T, SpoolError> {
         self.store.begin()?;
         let done = work(self).and_then(|value| self.store.commit().map(|()| value));
@@ -875,6 +1025,25 @@ impl Writer {
     }
 }
 
+impl Request {
+    /// Whether it changes how much the store takes.
+    fn changes_use(&self) -> bool {
+        matches!(self, Self::Order(..) | Self::Forget(..) | Self::Tidy(_))
+    }
+}
+
+impl Write {
+    /// Whether it brings something new in, rather than mail out.
+    fn brings_in(&self) -> bool {
+        matches!(
+            self,
+            Self::Append(..) | Self::Insert(_) | Self::Rules(..) | Self::Refusal(_) | Self::Probe
+        )
+    }
+}
+
+/// Without new mail for so long, there is time to tidy.
+const IDLE: Duration = Duration::from_secs(1);
 /// Requests that may wait; behind it, whoever asks waits to ask.
 const QUEUE_MAX: usize = 1024;
 /// Smaller steps are how clocks are kept right.

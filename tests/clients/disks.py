@@ -1,6 +1,7 @@
 """Disks that fill up, turn read-only or fail to sync: 4xx for the device, nothing half-accepted, and recovery
 without a restart. Needs root, for file systems of its own, and a C compiler."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -81,9 +82,59 @@ def a_full_disk_is_a_452_and_mail_is_taken_again_when_there_is_room(binary):
         ballast.unlink()
         wait_until("mail to be taken again", lambda: sender.send(1_000_000) == 250)
         ours.stop()
-        # It marks each attempt before it begins: on a disk without any room nothing can be sent.
-        subprocess.run(["mount", "-o", "remount,size=64m", mount], check=True)
         check_delivered(binary, f"{mount}/spool", sender)
+
+
+def a_disk_that_others_filled_stops_neither_hand_over_nor_a_start(binary):
+    with small_disk(24) as mount:
+        provider = simulator(binary)
+        url = f"{provider.found[0]}/v3"
+        ours = gateway(binary, f"{mount}/spool", NOBODY, {"S2G__SPOOL__MIN_FREE_DISK": "0"})
+        sender = Sender(ours.port)
+        for _ in range(6):
+            assert sender.send(500_000) == 250
+        ours.kill()
+        fill(mount)
+        ours = gateway(binary, f"{mount}/spool", url, {"S2G__SPOOL__MIN_FREE_DISK": "0"})
+        queue = f"http://{ours.admin}/api/queue?limit=1"
+        wait_until("the queue to be empty", lambda: json.loads(get(queue)) == [])
+        assert len(Provider(provider.found[0]).all()) == 6
+        ours.stop()
+        provider.stop()
+
+
+def a_disk_of_its_own_is_never_filled_and_serves_again_after_an_outage(binary):
+    with small_disk(250) as mount:
+        provider = simulator(binary)
+        address = provider.found[0].removeprefix("http://")
+        provider.stop()
+        ours = gateway(binary, f"{mount}/spool", f"http://{address}/v3")
+        senders = [Sender(ours.port) for _ in range(16)]
+        def pump(sender):
+            for _ in range(4):
+                sender.send(8_000_000)
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            list(pool.map(pump, senders))
+        state = os.statvfs(mount)
+        free = state.f_bavail * state.f_frsize
+        assert free > 30_000_000, f"{free} octets left"
+        provider = simulator(binary, bind=address)
+        queue = f"http://{ours.admin}/api/queue?limit=1"
+        wait_until("the queue to be empty", lambda: json.loads(get(queue)) == [])
+        accepted = sum(len(sender.accepted) for sender in senders)
+        assert len(Provider(provider.found[0]).all()) == accepted > 5, accepted
+        for _ in range(30):
+            wait_until("mail to be taken again", lambda: senders[0].send(8_000_000) == 250)
+        ours.stop()
+        provider.stop()
+
+
+def fill(mount):
+    """To the last octet."""
+    ballast = open(f"{mount}/ballast", "wb", buffering=0)
+    with contextlib.suppress(OSError):
+        while ballast.write(b"0" * 4096):
+            pass
 
 
 def below_the_floor_mail_is_refused_before_its_content(binary):
@@ -162,6 +213,8 @@ def checks(binary):
         raise SystemExit("the disks need root")
     for check in (
         a_full_disk_is_a_452_and_mail_is_taken_again_when_there_is_room,
+        a_disk_that_others_filled_stops_neither_hand_over_nor_a_start,
+        a_disk_of_its_own_is_never_filled_and_serves_again_after_an_outage,
         below_the_floor_mail_is_refused_before_its_content,
         files_that_may_not_grow_are_a_452_and_mail_is_taken_again_when_they_may,
         a_read_only_disk_is_a_452_and_mail_is_taken_again_when_it_is_writable,

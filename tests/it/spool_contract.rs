@@ -18,6 +18,7 @@ const SETTINGS: SpoolSettings = SpoolSettings {
     confirm_after: Duration::from_secs(90),
     wait_max: Duration::from_secs(86_400),
     batch_max: 256,
+    history_from: u64::MAX,
 };
 
 pub(crate) fn spool(store: impl Store + 'static) -> Spool {
@@ -890,4 +891,71 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
             "{expected}: the file was changed"
         );
     }
+}
+
+#[tokio::test]
+async fn a_log_that_was_taken_away_is_missed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool.db");
+    let killed = tempfile::tempdir().unwrap();
+    let first = spool(sqlite(directory.path()));
+    store(&first, submission("default", &["b@site.test"]), b"x").await;
+    // As SIGKILL leaves it.
+    for file in ["spool.db", "spool.db-wal", "spool.db-open"] {
+        std::fs::copy(directory.path().join(file), killed.path().join(file)).unwrap();
+    }
+    first.close().await;
+    assert!(!path.with_extension("db-open").exists(), "stopped in order");
+    let _again = sqlite(directory.path());
+
+    let log = killed.path().join("spool.db-wal");
+    std::fs::rename(&log, killed.path().join("kept")).unwrap();
+    let refused = SqliteStore::open(&killed.path().join("spool.db"));
+    assert!(matches!(refused, Err(SpoolError::LogMissing)));
+    std::fs::rename(killed.path().join("kept"), &log).unwrap();
+    let back = spool(sqlite(killed.path()));
+    assert_eq!(back.counts().of(State::Queued), 1);
+}
+
+#[tokio::test]
+async fn an_idle_spool_gives_its_room_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = spool(sqlite(directory.path()));
+    let body = vec![b'y'; 12_000_000];
+    store(&spool, submission("default", &["b@site.test"]), &body).await;
+    let leased = lease(&spool, 1).await;
+    attempt(&spool, &leased[0], accepted()).await;
+    let disk = spool.disk_use();
+    assert!(
+        disk.reusable > 11_000_000 && disk.used < 1_000_000,
+        "{disk:?}"
+    );
+    crate::support::eventually("the file to shrink", async || {
+        spool.tidy().await.unwrap();
+        let length = std::fs::metadata(directory.path().join("spool.db"))
+            .unwrap()
+            .len();
+        (length < 6_000_000).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn history_goes_before_it_keeps_mail_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = SpoolSettings {
+        history_from: 400_000,
+        ..SETTINGS
+    };
+    let spool = Spool::start(Box::new(sqlite(directory.path())), settings, Clock).unwrap();
+    let mut first = None;
+    for _ in 0..1_000 {
+        let id = store(&spool, submission("default", &["b@site.test"]), b"x").await;
+        first.get_or_insert(id);
+        for leased in lease(&spool, 1).await {
+            attempt(&spool, &leased, accepted()).await;
+        }
+    }
+    assert!(spool.used_octets() < 500_000, "{}", spool.used_octets());
+    assert!(spool.show(first.unwrap()).await.unwrap().is_none());
 }

@@ -348,7 +348,7 @@ impl<'a> Run<'a> {
                     Err(reply::SIGN_IN_REFUSED)
                 })
             }
-            Question::Sender(path) => judge(
+            Question::Sender(path, _) => judge(
                 scene.refused_senders.contains(&path.to_string()),
                 reply::SIGN_IN_REQUIRED,
             ),

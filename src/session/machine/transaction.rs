@@ -29,7 +29,7 @@ impl Session {
                 self.say(&reply::message_too_big(limit, size));
             }
             _ => {
-                self.ask(Question::Sender(reverse_path.clone()));
+                self.ask(Question::Sender(reverse_path.clone(), size));
                 self.state = State::Asked(Asked::Sender(reverse_path));
             }
         }

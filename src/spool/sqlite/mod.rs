@@ -4,6 +4,7 @@
 //! same directory is told so instead of sharing the queue. A file that is not ours, or damaged, is
 //! refused before anything is written to it.
 
+mod disk;
 mod open;
 mod records;
 
@@ -17,6 +18,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::disk::Disk;
 use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, DispatchId, SpoolId};
 
@@ -25,7 +27,7 @@ use super::record::{
     MessageRecord, Order, QueueRow, Settlement, State, Submission, event_row,
 };
 use super::standing::{Standing, Trying, TryingMark};
-use super::store::{Counts, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
+use super::store::{Counts, DiskUse, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
 
 /// See the module's documentation.
 pub struct SqliteStore {
@@ -35,6 +37,7 @@ pub struct SqliteStore {
     /// No message with a lower key is unsettled.
     oldest_from: i64,
     lanes: Lanes,
+    disk: Disk,
 }
 
 /// Octets of unsettled dispatches by lane, kept up to date from the start on.
@@ -326,7 +329,7 @@ impl SqliteStore {
     }
 
     /// Reads the whole queue index: for start only.
-    fn in_flight(&self) -> Result<Vec<DispatchKey>, SpoolError> {
+    fn read_in_flight(&self) -> Result<Vec<DispatchKey>, SpoolError> {
         let mut statement = self
             .connection
             .prepare("SELECT key FROM dispatch WHERE state = 2 AND state <= 4")
@@ -638,7 +641,7 @@ impl Store for SqliteStore {
         let keys = match attempts {
             Some(keys) => keys,
             None => {
-                all = self.in_flight()?;
+                all = self.read_in_flight()?;
                 &all
             }
         };
@@ -657,6 +660,10 @@ impl Store for SqliteStore {
             }
         }
         Ok(interrupted)
+    }
+
+    fn in_flight(&mut self) -> Result<Vec<DispatchKey>, SpoolError> {
+        self.read_in_flight()
     }
 
     fn shift_doubts(&mut self, step_ms: i64) -> Result<(), SpoolError> {
@@ -748,15 +755,20 @@ impl Store for SqliteStore {
         Ok(found.map(|(_, received_at)| Timestamp(received_at)))
     }
 
-    fn used_octets(&mut self) -> Result<u64, SpoolError> {
-        let pragma = |sql: &str| {
-            self.connection
-                .prepare_cached(sql)
-                .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
-                .map_err(trouble)
-        };
-        let pages = pragma("PRAGMA page_count")? - pragma("PRAGMA freelist_count")?;
-        Ok(u64::try_from(pages * open::PAGE_OCTETS).unwrap_or(0))
+    fn disk_use(&mut self) -> Result<DiskUse, SpoolError> {
+        SqliteStore::disk_use(self)
+    }
+
+    fn make_room(&mut self) -> bool {
+        self.relieve()
+    }
+
+    fn is_low(&self) -> bool {
+        self.has_given_up()
+    }
+
+    fn tidy(&mut self, idle: bool) -> Result<bool, SpoolError> {
+        self.give_back(idle)
     }
 
     fn lane_changes(&mut self) -> Vec<(String, u64)> {
@@ -925,6 +937,7 @@ pub(super) fn trouble(error: rusqlite::Error) -> SpoolError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SpoolError::InUse,
         Some(ErrorCode::NotADatabase) => SpoolError::Foreign,
         Some(ErrorCode::DatabaseCorrupt) => SpoolError::Damaged(Box::new(error)),
+        Some(ErrorCode::DiskFull) => SpoolError::Full(Box::new(error)),
         Some(_) => SpoolError::Unwritable(Box::new(error)),
         None => SpoolError::Damaged(Box::new(error)),
     }

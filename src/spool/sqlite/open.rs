@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::super::record::{MessageKey, State};
 use super::super::schema;
 use super::super::store::{Counts, SpoolError, Store as _};
+use super::disk::Disk;
 use super::{Lanes, SqliteStore, damaged, trouble};
 
 impl SqliteStore {
@@ -30,6 +31,14 @@ impl SqliteStore {
             // SQLite would throw the log away, and with it every message in it.
             return Err(damaged("the file is missing or empty, but its log is not"));
         }
+        let mut disk = Disk::of(path);
+        disk.check_log()?;
+        if new && disk.was_used() {
+            tracing::warn!(
+                path = %path.display(),
+                "there was a spool here, and its database is gone: starting with an empty one"
+            );
+        }
         // With a journal beside it the file may be half written; SQLite mends that when it opens it.
         if !new && !path.with_extension("db-journal").exists() {
             check_header(path)?;
@@ -45,6 +54,8 @@ impl SqliteStore {
         connection.set_db_config(keep_log, true).map_err(trouble)?;
         if new {
             pragma(&connection, "page_size", PAGE_OCTETS)?;
+            // Free pages can be given back to the disk.
+            pragma(&connection, "auto_vacuum", "INCREMENTAL")?;
         }
         pragma(&connection, "locking_mode", "EXCLUSIVE")?;
         // Takes the exclusive lock, and so finds a second process.
@@ -59,17 +70,25 @@ impl SqliteStore {
         for (name, value) in PRAGMAS {
             pragma(&connection, name, value)?;
         }
+        pragma(&connection, "wal_autocheckpoint", disk.log_pages())?;
         connection.set_db_config(keep_log, false).map_err(trouble)?;
+        disk.take_reserve();
         let mut store = Self {
             connection,
             counts: Counts::default(),
             counts_before: Counts::default(),
             oldest_from: 0,
             lanes: Lanes::default(),
+            disk,
         };
         store.counts = store.count()?;
         store.lanes = store.read_lanes()?;
-        store.sweep_drafts()?;
+        match store.sweep_drafts() {
+            // They are in nobody's way; a later start sweeps them.
+            Err(SpoolError::Full(_)) => store.rollback(),
+            swept => swept?,
+        }
+        store.disk.mark_open();
         Ok(store)
     }
 
@@ -191,12 +210,10 @@ pub(super) const PAGE_OCTETS: i64 = 8192;
 /// A check of every page takes about a millisecond per MB; past this, start-up must not wait for it.
 const QUICK_CHECK_OCTETS_MAX: u64 = 32 * 1024 * 1024;
 
-const PRAGMAS: [(&str, &str); 6] = [
+const PRAGMAS: [(&str, &str); 5] = [
     ("journal_mode", "WAL"),
     // A commit is on the disk when it returns.
     ("synchronous", "FULL"),
-    // 32 MB between checkpoints: fewer interruptions, a bounded log.
-    ("wal_autocheckpoint", "4000"),
     ("journal_size_limit", "67108864"),
     // KiB, negative by SQLite's convention.
     ("cache_size", "-8192"),

@@ -1,0 +1,248 @@
+//! The disk below the database: how much it will still take, what is kept in reserve, and giving back what is not
+//! needed any more.
+//!
+//! Handing mail over needs room, too: *in flight* must be durable before a request leaves. So a reserve file is kept
+//! beside the database. When the disk is full the log is copied into the database first; if that is not enough, the
+//! reserve is given up, and from then on only what brings mail out may write. It is taken again when there is room.
+//!
+//! A file `spool.db-open` lies beside the database from the first write to the orderly end: where it is found without
+//! the log, somebody has taken the log away, and with it the newest mail.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+use super::super::store::{DiskUse, SpoolError};
+use super::open::PAGE_OCTETS;
+use super::{SqliteStore, trouble};
+
+/// Where the files are, and how large the reserve is to be.
+#[derive(Debug)]
+pub(super) struct Disk {
+    database: PathBuf,
+    reserve_octets: u64,
+    /// Whether there is a reserve; without one from the start nothing was given up.
+    pub(super) has_reserve: bool,
+    given_up: bool,
+}
+
+impl Disk {
+    pub(super) fn of(database: &Path) -> Self {
+        let directory = database.parent().unwrap_or(Path::new("."));
+        let total = statvfs(directory).map_or(u64::MAX, |state| {
+            state.f_blocks.saturating_mul(state.f_frsize)
+        });
+        Self {
+            database: database.to_owned(),
+            reserve_octets: (total / 16).clamp(RESERVE_MIN, RESERVE_MAX),
+            has_reserve: false,
+            given_up: false,
+        }
+    }
+
+    /// Pages that the log may hold before they are copied into the database: what that takes fits into the reserve.
+    pub(super) fn log_pages(&self) -> i64 {
+        let pages = self.reserve_octets / 3 * 2 / PAGE_OCTETS.unsigned_abs();
+        i64::try_from(pages)
+            .unwrap_or(i64::MAX)
+            .clamp(64, LOG_PAGES_MAX)
+    }
+
+    fn beside(&self, extension: &str) -> PathBuf {
+        self.database.with_extension(extension)
+    }
+
+    fn reserve(&self) -> PathBuf {
+        self.beside("reserve")
+    }
+
+    /// Whether a database was here before.
+    pub(super) fn was_used(&self) -> bool {
+        self.reserve().exists() || self.mark().exists()
+    }
+
+    fn mark(&self) -> PathBuf {
+        self.beside("db-open")
+    }
+
+    /// Where the gateway was not stopped in order, the log must be there.
+    pub(super) fn check_log(&self) -> Result<(), SpoolError> {
+        if self.mark().exists() && !self.beside("db-wal").exists() {
+            return Err(SpoolError::LogMissing);
+        }
+        Ok(())
+    }
+
+    /// From here on the log holds mail. The directory is synced, so that the mark is there after a power cut.
+    pub(super) fn mark_open(&self) {
+        let marked = create(&self.mark()).and_then(|file| {
+            file.sync_all()?;
+            let directory = self.database.parent().unwrap_or(Path::new("."));
+            File::open(directory)?.sync_all()
+        });
+        if let Err(error) = marked {
+            tracing::debug!(%error, "cannot mark the spool as open");
+        }
+    }
+
+    fn mark_closed(&self) {
+        remove(&self.mark());
+    }
+
+    /// Takes the reserve, where there is room for it and as much again.
+    pub(super) fn take_reserve(&mut self) {
+        let path = self.reserve();
+        let kept = fs::metadata(&path).map_or(0, |kept| kept.len());
+        if kept < self.reserve_octets {
+            let directory = self.database.parent().unwrap_or(Path::new("."));
+            let free =
+                statvfs(directory).map_or(0, |state| state.f_bavail.saturating_mul(state.f_frsize));
+            if free < (self.reserve_octets - kept).saturating_mul(2) {
+                return;
+            }
+            let taken = create(&path).and_then(|file| {
+                fallocate(&file, FallocateFlags::empty(), 0, self.reserve_octets)
+                    .map_err(io::Error::from)
+            });
+            if let Err(error) = taken {
+                tracing::debug!(%error, "cannot keep room in reserve");
+                remove(&path);
+                return;
+            }
+        }
+        self.has_reserve = true;
+        if std::mem::take(&mut self.given_up) {
+            tracing::info!("the disk has room again: mail is taken");
+        }
+    }
+
+    /// What the log and the database will still grow by without anything new, and what is free inside.
+    fn log_octets(&self) -> u64 {
+        fs::metadata(self.beside("db-wal")).map_or(0, |log| log.len())
+    }
+}
+
+impl SqliteStore {
+    /// Makes room on a full disk; returns whether writing is worth another try.
+    pub(super) fn relieve(&mut self) -> bool {
+        let log = self.disk.log_octets();
+        let had_reserve = std::mem::take(&mut self.disk.has_reserve);
+        if had_reserve {
+            remove(&self.disk.reserve());
+            self.disk.given_up = true;
+            tracing::error!(
+                "the spool's disk is full: the reserve is used to hand mail over, no new mail is taken"
+            );
+        }
+        if let Err(error) = checkpoint(&self.connection) {
+            tracing::warn!(%error, "the spool's log can't be copied into the database");
+        }
+        had_reserve || self.disk.log_octets() < log
+    }
+
+    /// Whether only what brings mail out may be written.
+    pub(super) fn has_given_up(&self) -> bool {
+        self.disk.given_up && !self.disk.has_reserve
+    }
+
+    pub(super) fn disk_use(&mut self) -> Result<DiskUse, SpoolError> {
+        let page = PAGE_OCTETS.unsigned_abs();
+        let octets = |pages: i64| u64::try_from(pages).unwrap_or(0).saturating_mul(page);
+        let pages = octets(self.number("PRAGMA page_count")?);
+        let free = octets(self.number("PRAGMA freelist_count")?);
+        let file = fs::metadata(&self.disk.database).map_or(0, |file| file.len());
+        let log_max = octets(self.disk.log_pages());
+        Ok(DiskUse {
+            used: pages.saturating_sub(free),
+            reusable: free,
+            growth: pages.saturating_sub(file) + log_max.saturating_sub(self.disk.log_octets()),
+            is_low: self.has_given_up(),
+        })
+    }
+
+    /// Takes the reserve again, and gives free pages back to the disk, a piece at a time; returns whether there are more.
+    pub(super) fn give_back(&mut self, idle: bool) -> Result<bool, SpoolError> {
+        if !self.disk.has_reserve {
+            self.disk.take_reserve();
+        }
+        let free = self.number("PRAGMA freelist_count")?;
+        let used = self.number("PRAGMA page_count")? - free;
+        // What comes next finds some room without asking the file system.
+        let reserve = i64::try_from(self.disk.reserve_octets).unwrap_or(i64::MAX) / PAGE_OCTETS;
+        let keep = (used / 4).max(KEEP_PAGES_MIN).min(reserve);
+        if free <= keep || !(idle || self.has_given_up()) {
+            return Ok(false);
+        }
+        {
+            let sql = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
+            let mut statement = self.connection.prepare_cached(&sql).map_err(trouble)?;
+            let mut rows = statement.query([]).map_err(trouble)?;
+            while rows.next().map_err(trouble)?.is_some() {}
+        }
+        let left = self.number("PRAGMA freelist_count")?;
+        if left >= free {
+            // A database of a version that could not give anything back.
+            return Ok(false);
+        }
+        let more = left > keep;
+        if !more {
+            // The file shrinks when the log is copied into it.
+            checkpoint(&self.connection)?;
+        }
+        Ok(more)
+    }
+
+    fn number(&self, sql: &str) -> Result<i64, SpoolError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .map_err(trouble)
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        // With an empty log, whoever finds no log has lost nothing.
+        if self.connection.is_autocommit() && checkpoint(&self.connection).is_ok() {
+            self.disk.mark_closed();
+        }
+    }
+}
+
+/// Copies the log into the database and empties it.
+fn checkpoint(connection: &Connection) -> Result<(), SpoolError> {
+    connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            row.get::<_, i64>(0)
+        })
+        .map_err(trouble)
+        .map(drop)
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    options.open(path)
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::debug!(%error, path = %path.display(), "cannot remove a file");
+    }
+}
+
+const RESERVE_MIN: u64 = 512 * 1024;
+/// Enough to copy a full log into the database.
+const RESERVE_MAX: u64 = 48 * 1024 * 1024;
+/// 32 MB between checkpoints: fewer interruptions, a bounded log.
+const LOG_PAGES_MAX: i64 = 4000;
+const KEEP_PAGES_MIN: i64 = 512;
+/// 2 MB at a time, so that mail is not kept waiting.
+const VACUUM_PAGES: u32 = 256;
