@@ -8,7 +8,7 @@ mod rules;
 
 pub use rules::WhyQuestion;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -30,10 +30,10 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::Secret;
-use crate::http::{ServerError, serve};
-use crate::journal::Journal;
+use crate::http::{Bounds, ServerError, json_only, names_loopback, serve};
+use crate::journal::{Chain, Journal};
 use crate::mail::SpoolId;
-use crate::spool::{Order, Spool, SpoolError, State as DispatchState};
+use crate::spool::{Order, Shortage, Space, Spool, SpoolError, State as DispatchState};
 use crate::sync::{Publisher, SyncHandle};
 use crate::telemetry;
 
@@ -49,6 +49,8 @@ pub struct Admin {
 pub struct AdminParts {
     /// What is stored.
     pub spool: Spool,
+    /// Whether there is room for mail.
+    pub space: Space,
     /// For ages.
     pub clock: Clock,
     /// The greeted name.
@@ -110,29 +112,33 @@ impl Admin {
         let open = Router::new()
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(ready));
-        serve(address, guarded.merge(open).with_state(self), stop).await
+        serve(
+            address,
+            None,
+            guarded.merge(open).with_state(self),
+            Bounds::DEFAULT,
+            stop,
+        )
+        .await
     }
 }
 
 impl Admin {
-    fn lets_in(&self, headers: &HeaderMap) -> bool {
-        let header = |name| {
-            let value = headers.get(name).and_then(|value| value.to_str().ok());
-            value.unwrap_or_default()
+    fn lets_in(&self, request: &Request) -> bool {
+        let Some(token) = &self.parts.token else {
+            return names_loopback(request);
         };
-        match &self.parts.token {
-            Some(token) => header(header::AUTHORIZATION)
-                .strip_prefix("Bearer ")
-                .is_some_and(|given| {
-                    verify_slices_are_equal(given.as_bytes(), token.expose().as_bytes()).is_ok()
-                }),
-            None => names_loopback(header(header::HOST)),
-        }
+        let given = request.headers().get(header::AUTHORIZATION);
+        given
+            .and_then(|given| given.to_str().ok()?.strip_prefix("Bearer "))
+            .is_some_and(|given| {
+                verify_slices_are_equal(given.as_bytes(), token.expose().as_bytes()).is_ok()
+            })
     }
 }
 
 async fn guard(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    if admin.lets_in(request.headers()) {
+    if admin.lets_in(&request) {
         return next.run(request).await;
     }
     let (status, error) = match admin.parts.token {
@@ -148,46 +154,58 @@ async fn guard(State(admin): State<Admin>, request: Request, next: Next) -> Resp
     (status, Json(json!({ "error": error }))).into_response()
 }
 
-/// A web page can't send this content type to another site without being asked for permission first.
-async fn json_only(request: Request, next: Next) -> Response {
-    let sent = request.headers().get(header::CONTENT_TYPE);
-    if sent.is_some_and(|value| value.as_bytes().starts_with(b"application/json")) {
-        return next.run(request).await;
-    }
-    let error = json!({ "error": "send Content-Type: application/json" });
-    (StatusCode::UNSUPPORTED_MEDIA_TYPE, Json(error)).into_response()
-}
-
-fn names_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.trim_matches(['[', ']']);
-    name == "localhost"
-        || name
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
-/// Whether mail can be accepted, by rules that are not too old. Whether the provider can be reached now is a metric,
-/// not readiness.
+/// Whether mail can be accepted, by rules that are not too old, and why not. Whether the provider can be reached now is a
+/// metric, not readiness.
 async fn ready(State(admin): State<Admin>) -> Response {
     let accepting = admin.parts.accepting.load(Ordering::Acquire);
     let probed = tokio::time::timeout(PROBE_MAX, admin.parts.spool.probe()).await;
-    let writable = matches!(probed, Ok(Ok(())));
+    let writable = matches!(&probed, Ok(Ok(())));
     let stale = admin.stale_rules();
-    let ready = accepting && writable && stale.is_empty();
+    let unknown = admin.awaited_rules();
+    let mut reasons = Vec::new();
+    if !accepting {
+        reasons.push("the listeners do not accept mail".to_owned());
+    }
+    match probed {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => reasons.push(format!("the spool can't be written: {}", Chain(&error))),
+        Err(_) => reasons.push("the spool does not answer".to_owned()),
+    }
+    if let Some(shortage) = admin.no_room() {
+        reasons.push(format!("every mail is turned away: {shortage}"));
+    }
+    if !stale.is_empty() {
+        reasons.push(format!("rules are too old: {}", stale.join(", ")));
+    }
+    if !unknown.is_empty() {
+        reasons.push(format!("rules are not known yet: {}", unknown.join(", ")));
+    }
+    let ready = reasons.is_empty();
     let status = if ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
     let state = json!({
-        "ready": ready, "listeners_accepting": accepting, "spool_writable": writable,
+        "ready": ready, "reasons": reasons, "listeners_accepting": accepting, "spool_writable": writable,
         "stale_rules": stale,
     });
     (status, Json(state)).into_response()
+}
+
+impl Admin {
+    /// Why no account's mail is taken; `None` where one account's is.
+    fn no_room(&self) -> Option<Shortage> {
+        let rules = self.parts.rules.rules();
+        let mut why = None;
+        for account in rules.forwarding_accounts() {
+            match self.parts.space.check_account(account) {
+                Ok(()) => return None,
+                Err(shortage) => why = Some(shortage),
+            }
+        }
+        why
+    }
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
@@ -286,7 +304,13 @@ async fn export(State(admin): State<Admin>, Path(id): Path<SpoolId>) -> Response
         }
     });
     (
-        [(header::CONTENT_TYPE, "message/rfc822")],
+        [
+            (header::CONTENT_TYPE, "message/rfc822".to_owned()),
+            (
+                header::CONTENT_DISPOSITION,
+                format!("attachment; filename=\"{id}.eml\""),
+            ),
+        ],
         Body::from_stream(body),
     )
         .into_response()

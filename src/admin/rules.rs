@@ -174,6 +174,24 @@ pub(super) async fn refusals(
 }
 
 impl Admin {
+    /// Sections that mail waits for, as `account/section`.
+    pub(super) fn awaited_rules(&self) -> Vec<String> {
+        if self.parts.rules.rules().knowledge.unknown != crate::mail::WithoutRules::Refuse {
+            return Vec::new();
+        }
+        let now = self.parts.clock.wall();
+        let all = self.parts.synchronisers.iter();
+        all.flat_map(|account| account.status(now))
+            .filter(|section| {
+                matches!(
+                    section.state,
+                    crate::sync::SectionState::Unknown | crate::sync::SectionState::NotPermitted
+                )
+            })
+            .map(|section| format!("{}/{}", section.account, section.section))
+            .collect()
+    }
+
     fn synchroniser(&self, account: &str) -> Option<&SyncHandle> {
         let mut all = self.parts.synchronisers.iter();
         all.find(|handle| handle.account() == account)

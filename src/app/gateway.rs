@@ -22,11 +22,11 @@ use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::listen::{CertificateError, ListenError, Listener};
 use crate::policy::RuleDoubt;
-use crate::spool::{Spool, SpoolError, SqliteStore, volatile_storage};
+use crate::spool::{Space, Spool, SpoolError, SqliteStore, volatile_storage};
 use crate::sync::{Publisher, SyncHandle, Synchroniser};
 use crate::telemetry;
 
-use super::parts;
+use super::{parts, surroundings};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -140,6 +140,7 @@ impl Gateway {
         let clock = Clock;
         let journal = Journal;
         telemetry::metrics();
+        let connections = parts::connections(config, surroundings::raise_open_files());
         let spool = open_spool(config, clock)?;
         report_unknown_accounts(&spool, config, journal).await;
         let rules = Publisher::new(parts::rules(config));
@@ -175,7 +176,11 @@ impl Gateway {
         let handles: Vec<SyncHandle> = synchronisers.iter().map(Synchroniser::handle).collect();
         let mut listeners = Vec::new();
         for (name, listener) in &config.listeners {
-            let settings = parts::listener(config, name, listener, clock)?;
+            let most = connections
+                .get(name)
+                .copied()
+                .unwrap_or(listener.max_connections);
+            let settings = parts::listener(config, name, listener, most, clock)?;
             let intake = Arc::clone(&intake);
             let bound = Listener::bind(&listener.bind, settings, intake, journal, clock)?;
             listeners.push((name.clone(), bound));
@@ -184,6 +189,7 @@ impl Gateway {
         let stop_admin = CancellationToken::new();
         let admin = Admin::new(AdminParts {
             spool: spool.clone(),
+            space: Space::new(spool.clone(), parts::intake(config).space, clock),
             clock,
             hostname: config.hostname.clone(),
             token: config.admin.token.clone(),

@@ -12,7 +12,7 @@ use crate::config::{
     TlsMode as Mode, UnknownPolicy,
 };
 use crate::forward::{Backoff, ForwardSettings, Unknown};
-use crate::http::{self, ClientError, ClientSettings};
+use crate::http::{self, Bounds, ClientError, ClientSettings};
 use crate::intake::IntakeSettings;
 use crate::listen::{Certificate, CertificateError, ListenerSettings, TlsMode};
 use crate::mail::{DeviceRule, IpRule, ListenerRule, Rules};
@@ -180,10 +180,49 @@ pub(super) fn forward(config: &ForwardConfig, account: &str, drain: Duration) ->
     }
 }
 
+/// How many connections each listener may have: what its settings say, as far as there are descriptors for all of them
+/// when everything else has its own.
+pub(super) fn connections(config: &Config, open_files: u64) -> BTreeMap<String, usize> {
+    let calls = config.forward.concurrency * 2 + CALLS_MORE;
+    let others = OWN_FILES + Bounds::DEFAULT.connections + config.accounts.len() * calls;
+    let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
+    // Calls that can't be made are made later; mail that can't be brought is somebody's trouble.
+    let room = open_files.saturating_sub(others).max(open_files / 2);
+    let wanted: usize = config
+        .listeners
+        .values()
+        .map(|listener| listener.max_connections)
+        .sum();
+    if wanted > room {
+        let hint =
+            "raise the limit of open files (LimitNOFILE, ulimit -n), or lower max_connections";
+        tracing::warn!(
+            open_files,
+            wanted,
+            room,
+            hint,
+            "fewer connections than max_connections"
+        );
+    }
+    let share = |most: usize| match wanted > room {
+        true => (most.saturating_mul(room) / wanted).max(1),
+        false => most,
+    };
+    let all = config.listeners.iter();
+    all.map(|(name, listener)| (name.clone(), share(listener.max_connections)))
+        .collect()
+}
+
+/// Beside `forward.concurrency`: looks at the rules, and connections that are just being made or closed.
+const CALLS_MORE: usize = 16;
+/// The spool, listening sockets, certificates, standard streams, the runtime; and connections that are just being turned away.
+const OWN_FILES: usize = 64;
+
 pub(super) fn listener(
     config: &Config,
     name: &str,
     listener: &ListenerConfig,
+    connections_max: usize,
     clock: Clock,
 ) -> Result<ListenerSettings, CertificateError> {
     let leniency = match listener.profile {
@@ -195,7 +234,7 @@ pub(super) fn listener(
         name: name.into(),
         tls: tls(config, name, listener, clock)?,
         clear_auth: listener.clear_auth.clone(),
-        connections_max: listener.max_connections,
+        connections_max,
         connections_per_address_max: listener.max_connections_per_address,
         session: Settings {
             hostname: config.hostname.clone(),

@@ -1,5 +1,6 @@
 //! What stands around the process: a container and its gateway.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
@@ -47,5 +48,25 @@ mod tests {
             assert_eq!(default_gateways(routes), [IpAddr::from([172, 17, 0, 1])]);
         }
         assert!(default_gateways("").is_empty());
+    }
+}
+
+/// Lets this process open as many files and connections as it may; returns how many.
+pub(super) fn raise_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let soft = limit.current.unwrap_or(u64::MAX);
+    if limit.current == limit.maximum {
+        return soft;
+    }
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum.unwrap_or(u64::MAX),
+        Err(error) => {
+            tracing::warn!(%error, soft, "cannot raise the limit of open files");
+            soft
+        }
     }
 }

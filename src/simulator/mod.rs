@@ -42,7 +42,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::http::{ServerCertificate, ServerError, serve_with_cuts};
+use crate::http::{Bounds, ServerCertificate, ServerError, json_only, loopback_only, serve};
 
 use ledger::Ledger;
 use limits::CallLimits;
@@ -187,8 +187,8 @@ impl Simulator {
             limits: options.call_limits.then(Mutex::default),
             base_url: OnceLock::new(),
         });
-        let router = router(Arc::clone(&world));
-        let address = serve_with_cuts(address, certificate, router, stop.clone()).await?;
+        let router = router(Arc::clone(&world), address.ip().is_loopback());
+        let address = serve(address, certificate, router, BOUNDS, stop.clone()).await?;
         let scheme = if certificate.is_some() {
             "https"
         } else {
@@ -261,9 +261,15 @@ async fn send_scheduled(world: Arc<World>, stop: CancellationToken) {
 
 const SCHEDULE_TICK: Duration = Duration::from_millis(200);
 
-fn router(world: Arc<World>) -> Router {
+/// Gateways under test call sixteen times at once, each.
+const BOUNDS: Bounds = Bounds {
+    connections: 256,
+    ..Bounds::DEFAULT
+};
+
+fn router(world: Arc<World>, loopback: bool) -> Router {
     let api = || post(desks::answer).patch(desks::answer).get(desks::answer);
-    Router::new()
+    let router = Router::new()
         .route("/v3/{*path}", api())
         // One vendor client joins its parts with a slash too many (NOTES section 15).
         .route("//{*path}", api())
@@ -272,14 +278,29 @@ fn router(world: Arc<World>) -> Router {
             faults::inject,
         ))
         .route("/", get(inbox::show))
-        .route("/_faults", get(faults::show).post(faults::set))
-        .route("/_events", post(happenings::take))
-        .route("/_sms", post(desks::receive_sms))
+        .route(
+            "/_faults",
+            get(faults::show).merge(post(faults::set).layer(middleware::from_fn(json_only))),
+        )
+        .route(
+            "/_events",
+            post(happenings::take).layer(middleware::from_fn(json_only)),
+        )
+        .route(
+            "/_sms",
+            post(desks::receive_sms).layer(middleware::from_fn(json_only)),
+        )
         .route("/_deliveries", get(list))
         .route("/_deliveries/{email_id}/raw", get(raw))
         .fallback(answer::not_found)
         .layer(DefaultBodyLimit::disable())
-        .with_state(world)
+        .with_state(world);
+    // Beyond this machine it has whatever name it was given.
+    if loopback {
+        router.layer(middleware::from_fn(loopback_only))
+    } else {
+        router
+    }
 }
 
 async fn list(State(world): State<Arc<World>>) -> Response {
@@ -288,7 +309,14 @@ async fn list(State(world): State<Arc<World>>) -> Response {
 
 async fn raw(State(world): State<Arc<World>>, Path(email_id): Path<String>) -> Response {
     match world.mailroom().raw(&email_id) {
-        Some(raw) => ([("content-type", "message/rfc822")], raw).into_response(),
+        Some(raw) => {
+            let file = format!("attachment; filename=\"{email_id}.eml\"");
+            let headers = [
+                ("content-type", "message/rfc822".to_owned()),
+                ("content-disposition", file),
+            ];
+            (headers, raw).into_response()
+        }
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

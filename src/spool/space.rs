@@ -71,12 +71,12 @@ pub enum Shortage {
 }
 
 /// Watches the limits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Space {
     spool: Spool,
-    limits: SpaceLimits,
+    limits: Arc<SpaceLimits>,
     clock: Clock,
-    seen: Mutex<Option<Seen>>,
+    seen: Arc<Mutex<Option<Seen>>>,
     announced: Arc<AtomicU64>,
 }
 
@@ -115,9 +115,9 @@ impl Space {
     pub fn new(spool: Spool, limits: SpaceLimits, clock: Clock) -> Self {
         Self {
             spool,
-            limits,
+            limits: Arc::new(limits),
             clock,
-            seen: Mutex::new(None),
+            seen: Arc::default(),
             announced: Arc::default(),
         }
     }
@@ -136,21 +136,7 @@ impl Space {
     /// # Errors
     /// Which limit is reached.
     pub fn check(&self, account: &str, lane: &str) -> Result<(), Shortage> {
-        let (used, limit) = (self.spool.used_octets(), self.limits.spool_octets_max);
-        if used >= limit {
-            return Err(Shortage::Spool { used, limit });
-        }
-        if let Some(limit) = self.limits.account_octets_max.get(account).copied() {
-            let used = self.spool.account_octets(account);
-            if used >= limit {
-                let account = account.to_owned();
-                return Err(Shortage::Account {
-                    account,
-                    used,
-                    limit,
-                });
-            }
-        }
+        self.check_account(account)?;
         let (used, limit) = (
             self.spool.lane_octets(account, lane),
             self.limits.lane_octets_max,
@@ -158,7 +144,32 @@ impl Space {
         if used >= limit {
             return Err(Shortage::Lane { used, limit });
         }
-        self.check_disk()
+        Ok(())
+    }
+
+    /// Whether another message of this account may come, whoever sends it.
+    ///
+    /// # Errors
+    /// Which limit is reached.
+    pub fn check_account(&self, account: &str) -> Result<(), Shortage> {
+        let (used, limit) = (self.spool.used_octets(), self.limits.spool_octets_max);
+        if used >= limit {
+            return Err(Shortage::Spool { used, limit });
+        }
+        self.check_disk()?;
+        let Some(limit) = self.limits.account_octets_max.get(account).copied() else {
+            return Ok(());
+        };
+        let used = self.spool.account_octets(account);
+        if used >= limit {
+            let account = account.to_owned();
+            return Err(Shortage::Account {
+                account,
+                used,
+                limit,
+            });
+        }
+        Ok(())
     }
 
     /// Whether the disk has room for what is on its way in. What the database's files will still grow by is taken off

@@ -145,3 +145,76 @@ async fn a_waiting_message_can_be_held_exported_and_released() {
     site.settled(id).await;
     site.stop().await;
 }
+
+#[tokio::test]
+async fn no_door_gives_a_web_page_anything_to_work_with() {
+    let site = Site::start("").await;
+    let id = site
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    site.settled(id).await;
+    let email = site.simulator.deliveries()[0].email_id.clone();
+    let (admin, simulator) = (site.gateway.admin(), site.simulator.address());
+    for url in [
+        format!("http://{admin}/"),
+        format!("http://{admin}/metrics"),
+        format!("http://{admin}/nothing"),
+        format!("http://{simulator}/"),
+        format!("http://{simulator}/_deliveries/{email}/raw"),
+        format!("http://{simulator}/x"),
+    ] {
+        let answer = client().get(&url).send().await.unwrap();
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        assert!(
+            header("content-security-policy").contains("frame-ancestors 'none'"),
+            "{url}"
+        );
+        assert!(
+            header("content-security-policy").starts_with("default-src 'none'"),
+            "{url}"
+        );
+        assert_eq!(header("x-content-type-options"), "nosniff", "{url}");
+        assert_eq!(header("referrer-policy"), "no-referrer", "{url}");
+        if url.ends_with("/raw") {
+            assert!(
+                header("content-disposition").starts_with("attachment"),
+                "{url}"
+            );
+        }
+    }
+    for path in ["/", "/_deliveries", "/v3/email/send"] {
+        let rebound = client()
+            .get(format!("http://{simulator}{path}"))
+            .header("host", "evil.example");
+        assert_eq!(
+            rebound.send().await.unwrap().status().as_u16(),
+            403,
+            "{path}"
+        );
+    }
+    for path in ["/_faults", "/_events", "/_sms"] {
+        let form = client()
+            .post(format!("http://{simulator}{path}"))
+            .header("content-type", "text/plain")
+            .body("[]");
+        assert_eq!(form.send().await.unwrap().status().as_u16(), 415, "{path}");
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_asks_is_told_that_every_mail_is_turned_away_and_why() {
+    let site = Site::start("[spool]\nmin_free_disk = 9000000000000000000").await;
+    let mut mail = site.client().await;
+    mail.say("EHLO test").await.expect("250");
+    mail.say("MAIL FROM:<a@example.com>")
+        .await
+        .expect("452 4.3.1");
+    let (status, state) = get(&site, "/readyz", None).await;
+    assert_eq!(status, 503, "{state}");
+    assert!(
+        state.contains("spool.min_free_disk is 9000000000000000000"),
+        "{state}"
+    );
+    site.stop().await;
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use smtp2go_gateway::simulator::{SimulatedAccount, Simulator};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::client::Client;
@@ -194,5 +195,47 @@ async fn a_disk_that_fills_up_costs_replies_not_mail_and_nothing_needs_a_restart
     delivered.sort_unstable();
     assert_eq!(delivered.len(), 3);
     assert!(delivered[2] > large.len(), "the large one is whole");
+    process.kill().await;
+}
+
+#[tokio::test]
+async fn silent_connections_to_the_admin_port_keep_no_mail_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = "ulimit -Sn 64; ulimit -Hn 256";
+    let process = Process::start_behind(limits, directory.path(), NOBODY).await;
+    let limits =
+        std::fs::read_to_string(format!("/proc/{}/limits", process.child.id().unwrap())).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let files: Vec<&str> = files.split_whitespace().collect();
+    assert_eq!(files[3..5], ["256", "256"], "the soft limit is raised");
+    process.says("fewer connections than max_connections").await;
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(TcpStream::connect(process.admin).await.unwrap());
+    }
+    let mut client = Client::connect(process.smtp).await;
+    client.say("EHLO test").await.expect("250");
+    let message = "From: a@example.com\r\nTo: b@example.org\r\n\r\nx\r\n";
+    client
+        .send("a@example.com", &["b@example.org"], message)
+        .await;
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(5))
+        .build()
+        .unwrap();
+    let alive = http
+        .get(format!("http://{}/livez", process.admin))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        alive.status().as_u16(),
+        200,
+        "whoever asks is heard at once"
+    );
     process.kill().await;
 }

@@ -31,7 +31,28 @@ impl Process {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_smtp2go-gateway"))
+        let command = Command::new(env!("CARGO_BIN_EXE_smtp2go-gateway"));
+        Self::start_by(command, data_dir, api_url, arguments, environment).await
+    }
+
+    /// Behind these commands of the shell, such as `ulimit -n 256`.
+    pub(crate) async fn start_behind(shell: &str, data_dir: &Path, api_url: &str) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command
+            .arg("-c")
+            .arg(format!("{shell}; exec \"$0\" \"$@\""));
+        command.arg(env!("CARGO_BIN_EXE_smtp2go-gateway"));
+        Self::start_by(command, data_dir, api_url, &[], &[]).await
+    }
+
+    async fn start_by(
+        mut command: Command,
+        data_dir: &Path,
+        api_url: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut child = command
             .arg("run")
             .args(arguments)
             .env_clear()
