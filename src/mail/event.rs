@@ -13,6 +13,8 @@ pub enum SessionEvent {
     PlainOnTlsPort,
     /// A web browser, or something else that speaks HTTP.
     SpeaksHttp,
+    /// A load balancer that speaks the PROXY protocol.
+    SpeaksProxy,
     /// The client was gone before it could be told that its message was accepted.
     AcknowledgementLost,
     /// The TLS handshake failed.
@@ -48,6 +50,7 @@ impl SessionEvent {
             Self::TlsOnPlainPort => "tls_on_plain_port",
             Self::PlainOnTlsPort => "plain_on_tls_port",
             Self::SpeaksHttp => "speaks_http",
+            Self::SpeaksProxy => "speaks_proxy",
             Self::AcknowledgementLost => "acknowledgement_lost",
             Self::TlsFailed => "tls_failed",
             Self::SilentOnTlsPort => "silent_on_tls_port",
@@ -78,6 +81,10 @@ impl SessionEvent {
             Self::SpeaksHttp => {
                 "a web browser or health check speaks HTTP to the SMTP port: it was disconnected, \
                  because a web page could send mail that way"
+            }
+            Self::SpeaksProxy => {
+                "a load balancer sends PROXY lines, which this listener does not take: it was disconnected, \
+                 because its clients would be judged by the balancer's address; switch send-proxy off"
             }
             Self::AcknowledgementLost => {
                 "the message was accepted, but the client left before it was told so: it may send the \

@@ -39,6 +39,10 @@ pub(super) enum Command<'a> {
     Unusable(Reply),
     /// Not SMTP, but HTTP.
     Http,
+    /// The PROXY protocol of load balancers.
+    Proxy,
+    /// No command, but a field of a message header.
+    HeaderField,
     /// No verb at all.
     Unknown,
 }
@@ -55,6 +59,14 @@ impl<'a> Command<'a> {
             .unwrap_or(line.len());
         let (verb, argument) = line.split_at(end);
         let argument = argument.trim_ascii_start();
+        // A page may use any word as its method, ours, too.
+        if is_request_line(line) {
+            return Self::Http;
+        }
+        // The line of a balancer; a NUL alone is a line of the binary kind, however the network cut it.
+        if verb.eq_ignore_ascii_case(b"PROXY") || line == b"\0" {
+            return Self::Proxy;
+        }
         match verb.to_ascii_uppercase().as_slice() {
             b"HELO" => Self::Helo(helo_name(argument)),
             b"EHLO" => Self::Ehlo(helo_name(argument)),
@@ -72,8 +84,18 @@ impl<'a> Command<'a> {
             },
             b"AUTH" => auth(argument),
             _ if is_http(line) => Self::Http,
+            _ if is_header_field(verb) => Self::HeaderField,
             _ => Self::Unknown,
         }
+    }
+
+    /// Whether a line that asked for this may be content of a message that was refused: no known verb, or not as one
+    /// is used.
+    pub(super) fn may_be_content(&self) -> bool {
+        matches!(
+            self,
+            Self::Unknown | Self::HeaderField | Self::Wrong(_) | Self::Http | Self::Proxy
+        )
     }
 
     /// Whether `rest` may be the start of a command that a client pipelines behind a message.
@@ -95,16 +117,48 @@ impl<'a> Command<'a> {
             .unwrap_or(line.len());
         let word = line[..word_end].to_ascii_uppercase();
         let complete = word_end < line.len() || line_end.is_some();
-        [&b"QUIT"[..], b"RSET", b"NOOP", b"MAIL", b"EHLO", b"HELO"]
-            .iter()
-            .any(|verb| {
-                if complete {
-                    word == **verb
-                } else {
-                    verb.starts_with(&word)
-                }
-            })
+        let verbs = [
+            &b"QUIT"[..],
+            b"RSET",
+            b"NOOP",
+            b"MAIL",
+            b"EHLO",
+            b"HELO",
+            b"VRFY",
+            b"HELP",
+            b"AUTH",
+            b"STARTTLS",
+        ];
+        verbs.iter().any(|verb| {
+            if complete {
+                word == **verb
+            } else {
+                verb.starts_with(&word)
+            }
+        })
     }
+}
+
+/// Whether the last word is a version of HTTP.
+fn is_request_line(line: &[u8]) -> bool {
+    let last = line
+        .rsplit(u8::is_ascii_whitespace)
+        .next()
+        .unwrap_or_default();
+    let version = last.split_at_checked(5);
+    version.is_some_and(|(name, number)| {
+        let number = number
+            .iter()
+            .all(|octet| octet.is_ascii_digit() || *octet == b'.');
+        name.eq_ignore_ascii_case(b"HTTP/") && number
+    })
+}
+
+/// Whether a line that begins with this word is a header field (RFC 5322 §2.2).
+fn is_header_field(word: &[u8]) -> bool {
+    let colon = memchr::memchr(b':', word).unwrap_or(0);
+    let is_name = |octet: &u8| octet.is_ascii_alphanumeric() || b"-_".contains(octet);
+    colon > 0 && word[..colon].iter().all(is_name)
 }
 
 /// Keeps what is safe in a `Received:` header and in a log line.
@@ -267,6 +321,9 @@ mod tests {
             "RSET\r\n",
             "\r\n",
             "mail",
+            "VRFY a\r\n",
+            "AUTH PLAIN AGEAYg==\r\n",
+            "STARTTLS\r\n",
         ] {
             assert!(Command::may_follow_message(rest.as_bytes()), "{rest:?}");
         }

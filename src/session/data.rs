@@ -73,8 +73,15 @@ impl DataDecoder {
                     self.end_lone_dot(out, AFTER_BARE);
                     index += 1;
                 }
-                // The dot was transparency, or can't be told from it.
-                (Position::Dot { .. }, _) => self.at = Position::InLine,
+                // The dot was transparency (RFC 5321 §4.5.2).
+                (Position::Dot { true_start: true }, _) => self.at = Position::InLine,
+                // Behind a bare LF or CR a client that stuffs there has doubled it; from any other it is content.
+                (Position::Dot { .. }, next) => {
+                    if next != b'.' {
+                        out.extend_from_slice(b".");
+                    }
+                    self.at = Position::InLine;
+                }
 
                 (Position::DotCr { true_start: true }, b'\n') => return Decoded::End(index + 1),
                 (Position::DotCr { true_start: false }, b'\n') => {

@@ -32,7 +32,8 @@ pub fn parse_path(
         .filter(|word| !word.is_empty())
         .map(parameter)
         .collect::<Result<_, _>>()?;
-    if path.is_empty() {
+    // qmail names its own double bounces so.
+    if path.is_empty() || path == "#@[]" {
         return Ok((None, parameters));
     }
     Mailbox::parse(path).map(|mailbox| (Some(mailbox), parameters))
@@ -146,6 +147,7 @@ mod tests {
             (" <a@b>", "a@b"),
             ("<>", "<>"),
             ("<> SIZE=1", "<> SIZE=1"),
+            ("<#@[]>", "<>"),
             ("<a@b> SIZE=1459 AUTH=<>", "a@b SIZE=1459 AUTH=<>"),
             ("<a@b>  BODY=8BITMIME  X", "a@b BODY=8BITMIME X"),
             ("a@b", "a@b"),

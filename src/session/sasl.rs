@@ -82,10 +82,15 @@ impl Exchange {
                 // A password can't contain NUL, so one cut from the right is enough.
                 let mut parts = decoded.rsplitn(3, |octet| *octet == 0);
                 match (parts.next(), parts.next()) {
-                    (Some(password), Some(user)) => Step::SignIn(SignIn {
-                        username: username(user),
-                        password: password.to_vec(),
-                    }),
+                    (Some(password), Some(user)) => {
+                        // Some put the name in front alone.
+                        let front = parts.next().unwrap_or_default();
+                        let user = if user.is_empty() { front } else { user };
+                        Step::SignIn(SignIn {
+                            username: username(user),
+                            password: password.to_vec(),
+                        })
+                    }
                     _ => Step::Failed(reply::AUTH_NOT_BASE64),
                 }
             }
@@ -123,6 +128,8 @@ mod tests {
             "AGRldgBwdw",
             "ZGV2AHB3",
             "eABkZXYAcHc=",
+            // name NUL NUL password
+            "ZGV2AABwdw==",
             " AGRldgBwdw== ",
         ] {
             let step = Exchange::start("plain", Some(line.as_bytes()));

@@ -2,8 +2,12 @@
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
+use smtp2go_gateway::clock::Clock;
+use smtp2go_gateway::mail::{SessionFacts, SessionId, Verdict, reply};
 use smtp2go_gateway::message::{HeadCollector, HeaderView};
-use smtp2go_gateway::session::{DataDecoder, Decoded};
+use smtp2go_gateway::session::{
+    Answer, DataDecoder, Decoded, Input, Leniency, Limits, Output, Question, Session, Settings,
+};
 
 /// Octets that make trouble, more often than chance would.
 fn octets() -> impl Strategy<Value = Vec<u8>> {
@@ -36,6 +40,91 @@ fn decode(input: &[u8], cuts: &[usize]) -> (Vec<u8>, Option<usize>) {
     (out.to_vec(), None)
 }
 
+/// Lines of content, some of which would be commands elsewhere.
+fn content() -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        Just("MAIL FROM:<evil@site.test>"),
+        Just("RCPT TO:<x@site.test>"),
+        Just("DATA"),
+        Just("."),
+        Just("RSET"),
+        Just(""),
+        Just("EHLO x"),
+        Just("text"),
+        Just("Subject: y"),
+    ];
+    let first = prop_oneof![
+        Just("From: a@b.test"),
+        Just("hello there"),
+        Just("X-A:b"),
+        Just("\u{1}\u{2}")
+    ];
+    (first, proptest::collection::vec(line, 0..12)).prop_map(|(first, lines)| {
+        let lines: Vec<&str> = std::iter::once(first).chain(lines).collect();
+        lines.join("\r\n") + "\r\n"
+    })
+}
+
+/// What a session asks that reads `content` behind a refused DATA.
+fn asked_behind_refused_data(
+    content: &str,
+    cuts: &[usize],
+    leniency: Leniency,
+    refused_at: u8,
+) -> Vec<String> {
+    let settings = Settings {
+        hostname: "relay.test".to_owned(),
+        starttls: false,
+        auth_offered: false,
+        auth_in_clear: false,
+        leniency,
+        limits: Limits::default(),
+    };
+    let peer = "192.0.2.7:4711".parse().unwrap();
+    let facts = SessionFacts::new(SessionId(1), "lan".into(), peer);
+    let now = Clock.now();
+    let mut session = Session::new(std::sync::Arc::new(settings), facts, now);
+    let mut asked = Vec::new();
+    let mut feed = |session: &mut Session, octets: &[u8], asked: &mut Vec<String>| {
+        session.handle_input(Input::Bytes(octets), now);
+        loop {
+            match session.poll_output() {
+                Output::Timeout(_) | Output::Close => return,
+                Output::Ask(question) => {
+                    asked.push(format!("{question:?}"));
+                    let refuse = match question {
+                        Question::Recipient(_) => refused_at == 0,
+                        Question::BeginData => refused_at == 1,
+                        _ => false,
+                    };
+                    let verdict = match refuse {
+                        true => Verdict::Refuse(reply::MAIL_FIRST),
+                        false => Verdict::Accept,
+                    };
+                    session.handle_input(Input::Answer(Answer::Verdict(verdict)), now);
+                }
+                _ => {}
+            }
+        }
+    };
+    for line in [
+        "EHLO x",
+        "MAIL FROM:<a@site.test>",
+        "RCPT TO:<b@site.test>",
+        "DATA",
+    ] {
+        feed(&mut session, format!("{line}\r\n").as_bytes(), &mut asked);
+    }
+    asked.clear();
+    let mut start = 0;
+    for end in cuts.iter().copied().chain([content.len()]) {
+        let end = end.clamp(start, content.len());
+        feed(&mut session, &content.as_bytes()[start..end], &mut asked);
+        start = end;
+    }
+    asked
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -56,6 +145,19 @@ proptest! {
         prop_assert!(!content.contains(&0));
         let text = String::from_utf8_lossy(&content).replace("\r\n", "");
         prop_assert!(!text.contains('\r') && !text.contains('\n'), "every line ends in CRLF");
+    }
+
+    #[test]
+    fn no_command_of_content_behind_a_refused_data_is_carried_out(
+        content in content(),
+        mut cuts in proptest::collection::vec(0..200usize, 0..4),
+        refused_at in 0..2u8,
+    ) {
+        cuts.sort_unstable();
+        for leniency in [Leniency::STRICT, Leniency::DEVICE, Leniency::LEGACY] {
+            let asked = asked_behind_refused_data(&content, &cuts, leniency, refused_at);
+            prop_assert!(asked.is_empty(), "{asked:?} was asked");
+        }
     }
 
     #[test]

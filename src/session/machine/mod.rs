@@ -19,7 +19,7 @@ use super::command::Command;
 use super::data::DataDecoder;
 use super::input::{Framed, Inbox};
 use super::sasl::Exchange;
-use super::{Answer, Input, Output, Question, Settings};
+use super::{Answer, Input, Leniency, Output, Question, Settings};
 
 /// One client connection, from greeting to close.
 #[derive(Debug)]
@@ -87,6 +87,8 @@ struct Tally {
     any_octet: bool,
     /// Whether the operator has heard of too many recipients in this session.
     told_of_recipients: bool,
+    /// Whether a DATA was refused since the last that was accepted: its content may follow all the same.
+    data_refused: bool,
 }
 
 impl Session {
@@ -116,6 +118,9 @@ impl Session {
                 {
                     self.note(SessionEvent::TlsOnPlainPort);
                     return self.close();
+                }
+                if self.facts.tls.is_none() && bytes.starts_with(PROXY_BINARY) {
+                    return self.other_protocol(SessionEvent::SpeaksProxy);
                 }
                 if matches!(self.state, State::Data(_) | State::Upgrading) {
                     self.heard_at = now;
@@ -197,7 +202,15 @@ impl Session {
             }
             return;
         }
-        let command = Command::parse(line, &self.settings.leniency);
+        let leniency = match self.tally.data_refused {
+            true => Leniency::STRICT,
+            false => self.settings.leniency,
+        };
+        let command = Command::parse(line, &leniency);
+        // A client that does not wait for replies goes on with its message; nothing in that may be carried out.
+        if self.tally.data_refused && command.may_be_content() {
+            return self.out_of_step();
+        }
         if line.len() > self.settings.limits.line_octets_max
             && !matches!(command, Command::Auth { .. })
         {
@@ -239,16 +252,21 @@ impl Session {
                 self.outbox.push_back(Output::Refused(reply.clone()));
                 self.say(&reply);
             }
-            Command::Http => {
-                self.note(SessionEvent::SpeaksHttp);
-                self.say(&reply::UNKNOWN_COMMAND);
-                self.close();
-            }
+            Command::Http => self.other_protocol(SessionEvent::SpeaksHttp),
+            Command::Proxy => self.other_protocol(SessionEvent::SpeaksProxy),
+            Command::HeaderField => self.out_of_step(),
             Command::Unknown => {
                 self.note(SessionEvent::UnknownCommand);
                 self.fail(reply::UNKNOWN_COMMAND);
             }
         }
+    }
+
+    /// Whoever it is, nothing that follows may be taken for a command of theirs.
+    fn other_protocol(&mut self, event: SessionEvent) {
+        self.note(event);
+        self.say(&reply::UNKNOWN_COMMAND);
+        self.close();
     }
 
     fn greeted(&mut self, name: String, extended: bool) {
@@ -322,6 +340,7 @@ impl Session {
                     return self.out_of_step();
                 }
                 if self.accepts(verdict, Some(&reply::START_MAIL_INPUT)) {
+                    self.tally.data_refused = false;
                     self.state = State::Data(Box::new(Intake {
                         envelope: Envelope {
                             reverse_path: transaction.reverse_path,
@@ -332,8 +351,11 @@ impl Session {
                         started_at: now,
                         over_since: None,
                     }));
-                } else if !self.inbox.as_slice().is_empty() {
-                    self.out_of_step();
+                } else {
+                    self.tally.data_refused = true;
+                    if !self.inbox.as_slice().is_empty() {
+                        self.out_of_step();
+                    }
                 }
             }
             (Asked::EndOfData, Answer::Settled(reply)) => self.say(&reply),
@@ -406,6 +428,9 @@ impl Session {
     }
 
     fn line_too_long(&mut self) {
+        if self.tally.data_refused {
+            return self.out_of_step();
+        }
         self.note(SessionEvent::LineTooLong);
         if let State::Signing(_) = self.state {
             self.state = State::Ready;
@@ -464,3 +489,5 @@ impl Session {
 
 /// The first octet of a TLS record that carries a handshake (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
+/// How the binary kind of the PROXY protocol begins.
+const PROXY_BINARY: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";

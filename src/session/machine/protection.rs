@@ -39,7 +39,8 @@ impl Session {
     }
 
     pub(super) fn auth(&mut self, mechanism: &str, initial: Option<&[u8]>) {
-        if self.facts.helo.is_none() {
+        if self.facts.helo.is_none() && !self.settings.leniency.mail_without_helo {
+            // As with MAIL: some go on behind STARTTLS as if nothing had happened.
             self.fail(reply::HELO_FIRST);
         } else if self.facts.identity.is_some() {
             self.fail(reply::SIGNED_IN_ALREADY);

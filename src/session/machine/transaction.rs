@@ -79,6 +79,7 @@ impl Session {
                     _ => reply::MAIL_FIRST,
                 };
                 self.state = state;
+                self.tally.data_refused = true;
                 self.fail(refusal);
                 // Content sent ahead must not be read as commands.
                 if !self.inbox.as_slice().is_empty()
