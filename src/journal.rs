@@ -85,6 +85,7 @@ impl Journal {
     }
 
     /// A message is durable and ours.
+    #[allow(clippy::too_many_arguments, reason = "each is a field of the log line")]
     pub fn spooled(
         &self,
         id: &SpoolId,
@@ -93,6 +94,7 @@ impl Journal {
         envelope: &Envelope,
         size: u64,
         dispatches: usize,
+        mended: &[String],
     ) {
         counter!(telemetry::MESSAGES_SPOOLED).increment(1);
         counter!(telemetry::SPOOLED_OCTETS).increment(size);
@@ -102,7 +104,7 @@ impl Journal {
             peer = %facts.address(), protocol = facts.protocol(), account = %submitter.account,
             device = submitter.device.as_deref(), basis = %submitter.basis,
             reverse_path = %envelope.reverse_path, recipient = %recipients[0],
-            recipients = recipients.len(), size, dispatches, "spooled"
+            recipients = recipients.len(), size, dispatches, mended = listed(mended), "spooled"
         );
     }
 
@@ -122,6 +124,7 @@ impl Journal {
         took: Duration,
         outcome: &Outcome,
         next_at: Option<Timestamp>,
+        mended: &[String],
     ) {
         counter!(telemetry::ATTEMPTS, "outcome" => outcome.word()).increment(1);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -132,7 +135,7 @@ impl Journal {
                 request_id,
             } => info!(
                 spool_id = %id, recipients, attempt, took_ms, possibly_duplicate, email_id,
-                request_id, "accepted"
+                request_id, mended = listed(mended), "accepted"
             ),
             Outcome::Deferred(diagnostic) => info!(
                 spool_id = %id, recipients, attempt, took_ms, %diagnostic, next_at, "deferred"
@@ -314,6 +317,11 @@ impl Journal {
         gauge!(telemetry::BREAKER_OPEN, "account" => account.to_owned()).set(0.0);
         info!(account, "account resumed");
     }
+}
+
+/// What was changed in a message, for a log line; nothing where it is as it came.
+fn listed(mended: &[String]) -> Option<String> {
+    (!mended.is_empty()).then(|| mended.join(","))
 }
 
 fn count_refresh(account: &str, section: SectionName, result: &'static str) {

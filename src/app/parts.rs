@@ -16,7 +16,7 @@ use crate::http::{self, Bounds, ClientError, ClientSettings};
 use crate::intake::IntakeSettings;
 use crate::listen::{Certificate, CertificateError, ListenerSettings, TlsMode};
 use crate::mail::{DeviceRule, IpRule, ListenerRule, Rules};
-use crate::message::PlanSettings;
+use crate::message::{LoopLimits, PlanSettings};
 use crate::provider::{Account, Deadlines, Provider};
 use crate::session::{Leniency, Limits, Settings};
 use crate::spool::{SpaceLimits, SpoolSettings};
@@ -89,6 +89,11 @@ pub(super) fn intake(config: &Config) -> IntakeSettings {
         plan: PlanSettings {
             mismatch: config.mismatch,
             hidden: config.hidden,
+        },
+        received: config.headers.received,
+        loops: LoopLimits {
+            received_max: config.headers.max_received,
+            passes_max: config.headers.max_passes,
         },
         // Ten times what the longest list of Received lines ever took; kept in memory.
         head_octets_max: 256 * 1024,

@@ -14,9 +14,9 @@ mod secret;
 mod settings;
 
 pub use model::{
-    AccountConfig, AdminConfig, Config, Credential, DeviceConfig, ForwardConfig, IpConfig,
-    ListenerConfig, LogConfig, LogFormat, Profile, SpoolConfig, SyncConfig, TlsConfig, TlsMode,
-    UnknownPolicy,
+    AccountConfig, AdminConfig, Config, Credential, DeviceConfig, ForwardConfig, HeadersConfig,
+    IpConfig, ListenerConfig, LogConfig, LogFormat, Profile, SpoolConfig, SyncConfig, TlsConfig,
+    TlsMode, UnknownPolicy,
 };
 pub use secret::Secret;
 pub use settings::{ConfigError, Mistake, REFERENCE, Settings, Sources};

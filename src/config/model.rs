@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::mail::{AddressPattern, FromOverride, Hidden, IpSource, KnowledgeRule, Mismatch};
+use crate::mail::{
+    AddressPattern, FromOverride, Hidden, IpSource, KnowledgeRule, Mismatch, ReceivedDetail,
+};
 
 use super::secret::Secret;
 use super::settings::Settings;
@@ -29,6 +31,8 @@ pub struct Config {
     pub accounts: BTreeMap<String, AccountConfig>,
     /// By name.
     pub devices: BTreeMap<String, DeviceConfig>,
+    /// What is added to headers, and what they may hold.
+    pub headers: HeadersConfig,
     /// What to do where headers and envelope differ.
     pub mismatch: Mismatch,
     /// How recipients get a message that no header names.
@@ -252,4 +256,15 @@ pub struct AdminConfig {
     pub bind: SocketAddr,
     /// Required beyond loopback.
     pub token: Option<Secret<String>>,
+}
+
+/// `[headers]`
+#[derive(Clone, Copy, Debug)]
+pub struct HeadersConfig {
+    /// What `Received:` tells of the client.
+    pub received: ReceivedDetail,
+    /// `Received:` fields that a message may have.
+    pub max_received: usize,
+    /// How often it may have come through this gateway.
+    pub max_passes: usize,
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::mail::{
-    AddressPattern, FromOverride, Hidden, IpSource, KnowledgeRule, Mailbox, Mismatch, USER_LANE,
-    WhenStale, WithoutRules,
+    AddressPattern, FromOverride, Hidden, IpSource, KnowledgeRule, Mailbox, Mismatch,
+    ReceivedDetail, USER_LANE, WhenStale, WithoutRules,
 };
 
 use super::model::{
-    AccountConfig, AdminConfig, Config, Credential, DeviceConfig, ForwardConfig, IpConfig,
-    ListenerConfig, LogConfig, LogFormat, Profile, SpoolConfig, SyncConfig, TlsConfig, TlsMode,
-    UnknownPolicy,
+    AccountConfig, AdminConfig, Config, Credential, DeviceConfig, ForwardConfig, HeadersConfig,
+    IpConfig, ListenerConfig, LogConfig, LogFormat, Profile, SpoolConfig, SyncConfig, TlsConfig,
+    TlsMode, UnknownPolicy,
 };
 use super::reader::{Mistakes, Reader};
 use super::secret::Secret;
@@ -41,6 +41,7 @@ impl Config {
             devices: named(&root, "devices", device),
             mismatch,
             hidden,
+            headers: headers(&root),
             forward: forward(&root),
             sync: sync(&root),
             ip: ip(&root),
@@ -432,6 +433,23 @@ fn from_override(reader: &Reader<'_>, allowed: &[AddressPattern]) -> FromOverrid
         (When::IfNotAllowed, Some(address)) => FromOverride::IfNotAllowed(address),
         (_, Some(address)) => FromOverride::Always(address),
     }
+}
+
+fn headers(root: &Reader<'_>) -> HeadersConfig {
+    let reader = root.table("headers");
+    let config = HeadersConfig {
+        received: reader.choice(
+            "received",
+            &[
+                ("full", ReceivedDetail::Full),
+                ("anonymous", ReceivedDetail::Anonymous),
+            ],
+        ),
+        max_received: reader.number("max_received", 5, 1000) as usize,
+        max_passes: reader.number("max_passes", 1, 50) as usize,
+    };
+    reader.finish();
+    config
 }
 
 fn envelope(root: &Reader<'_>) -> (Mismatch, Hidden) {

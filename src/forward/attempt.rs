@@ -52,6 +52,7 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         give_back(shared, &leased).await;
         return None;
     }
+    let mended = leased.shared.mended.clone();
     drop(leased);
     let key_number = shared.provider.key_number();
     let answer = shared.provider.send_mime(upload).await;
@@ -116,6 +117,7 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         took,
         &outcome,
         next_at,
+        &mended,
     );
     let sent = matches!(outcome, Outcome::Accepted { .. } | Outcome::Unknown(_));
     let diagnostic = match outcome {

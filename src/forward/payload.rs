@@ -25,7 +25,7 @@ use crate::spool::{Content, Leased, Spool, SpoolError};
 /// # Errors
 /// When the stored edits don't fit the stored header block.
 pub fn upload(leased: Leased, spool: Spool) -> Result<Upload, EditError> {
-    let head = apply_edits(&leased.head, &leased.dispatch.edits)?;
+    let head = apply_edits(&leased.head, leased.shared.edits_of(&leased.dispatch))?;
     let mut start = Vec::with_capacity(leased.prefix.len() + head.len() + 2);
     start.extend_from_slice(&leased.prefix);
     start.extend_from_slice(&head);

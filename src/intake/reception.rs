@@ -10,10 +10,10 @@ use crate::auth::{Authenticator, Checked, GuessingGuard};
 use crate::clock::{Allowance, Clock};
 use crate::journal::Journal;
 use crate::mail::{
-    Identity, Mailbox, Reply, ReversePath, Rules, SectionName, SessionFacts, SignIn, Submitter,
-    Verdict, reply,
+    Identity, Mailbox, ReceivedDetail, Reply, ReversePath, Rules, SectionName, SessionFacts,
+    SignIn, Submitter, Verdict, reply,
 };
-use crate::message::{HeadCollector, PlanSettings};
+use crate::message::{HeadCollector, LoopLimits, PlanSettings};
 use crate::policy::{Policy, Refusal, RuleDoubt};
 use crate::session::{Answer, Question};
 use crate::spool::{Announced, Draft, Shortage, Space, SpaceLimits, Spool};
@@ -45,6 +45,10 @@ pub struct IntakeSettings {
     pub hostname: String,
     /// What to do where headers and envelope differ.
     pub plan: PlanSettings,
+    /// What Received: tells of the client.
+    pub received: ReceivedDetail,
+    /// When a message goes round in a circle.
+    pub loops: LoopLimits,
     /// Octets of a header block.
     pub head_octets_max: usize,
     /// How much may be stored.

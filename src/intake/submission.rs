@@ -4,11 +4,12 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::mail::{
-    Envelope, HeaderSender, Reply, ReversePath, Rules, SessionFacts, SpoolId, Submitter, reply,
+    Envelope, HeaderSender, Recipients, Reply, ReversePath, Rules, SessionFacts, SpoolId,
+    Submitter, reply,
 };
 use crate::message::{
-    HeaderView, PlanError, Received as TraceFacts, header_sender, override_edits, plan,
-    trace_headers,
+    Head, HeaderView, Passes, Plan, PlanError, Received as TraceFacts, canonical_edits,
+    gateway_id_edits, header_sender, override_edits, plan, trace_headers,
 };
 use crate::policy::{Policy, Refusal, SenderAction};
 use crate::session::Received;
@@ -30,7 +31,12 @@ impl Intake {
         let Incoming {
             head, mut draft, ..
         } = incoming;
-        let Ok((head, body)) = head.finish() else {
+        let Ok(Head {
+            block,
+            body,
+            mended,
+        }) = head.finish()
+        else {
             return self.header_too_big(facts, submitter);
         };
         if let Err(error) = draft.write(Bytes::from(body)).await {
@@ -38,9 +44,10 @@ impl Intake {
             return reply::SPOOL_UNAVAILABLE;
         }
         let received_at = self.clock.wall();
-        let head = Bytes::from(head);
+        let head = Bytes::from(block);
         let view = HeaderView::new(&head);
         let header = header_sender(&view);
+        let mended = words(&mended, &received);
         let submission = self.prepare(
             received_at,
             facts,
@@ -48,6 +55,7 @@ impl Intake {
             submitter,
             (&head, &view, &header),
             &received,
+            &mended,
         );
         let submission = match submission {
             Ok(submission) => submission,
@@ -62,7 +70,7 @@ impl Intake {
         match draft.commit(submission).await {
             Ok(()) => {
                 self.journal
-                    .spooled(&id, facts, submitter, &envelope, size, dispatches);
+                    .spooled(&id, facts, submitter, &envelope, size, dispatches, &mended);
                 reply::queued(&id)
             }
             Err(error) => {
@@ -82,6 +90,7 @@ impl Intake {
     }
 
     /// Everything that is decided from envelope and header block.
+    #[allow(clippy::too_many_arguments, reason = "all that is known of a message")]
     fn prepare(
         &self,
         received_at: Timestamp,
@@ -90,28 +99,41 @@ impl Intake {
         submitter: &Submitter,
         (head, view, header): (&Bytes, &HeaderView<'_>, &HeaderSender),
         received: &Received,
+        mended: &[String],
     ) -> Result<Submission, Refusal> {
         let id = SpoolId::new(received_at.0);
         let given = &received.envelope;
         let policy = Policy::new(rules, facts, received_at);
         let action = policy.message(submitter, &given.reverse_path, header)?;
+        let passes = Passes::of(view, &self.settings.hostname);
+        if passes.exceed(self.settings.loops) {
+            return Err(looping(passes, &given.recipients));
+        }
         let mut reverse_path = given.reverse_path.clone();
-        let mut base = Vec::new();
+        let mut base = gateway_id_edits(view);
         let mut missing_sender = None;
         match &action {
             SenderAction::Keep => {}
+            SenderAction::Canonical => base.extend(canonical_edits(view)),
             // A From field without an address is replaced, a missing one is added in front.
             SenderAction::Complete(sender) if view.has("From") => {
-                base = override_edits(view, sender);
+                base.extend(override_edits(view, sender))
             }
-            SenderAction::Complete(sender) => missing_sender = Some(sender),
+            SenderAction::Complete(sender) => {
+                base.extend(canonical_edits(view));
+                missing_sender = Some(sender);
+            }
             SenderAction::Override(sender) => {
-                base = override_edits(view, sender);
+                base.extend(override_edits(view, sender));
                 reverse_path = ReversePath::Mailbox(sender.clone());
             }
         }
-        let dispatches =
-            plan(view, &given.recipients, &base, self.settings.plan).map_err(unplanned)?;
+        let Plan {
+            mut shared,
+            dispatches,
+        } = plan(view, &given.recipients, &base, self.settings.plan).map_err(unplanned)?;
+        let origin = origin(facts, submitter, mended, &action, header);
+        shared.mended = mended.to_vec();
         let prefix = trace_headers(
             view,
             &TraceFacts {
@@ -120,6 +142,7 @@ impl Intake {
                 facts,
                 at: received_at,
                 sender: missing_sender,
+                detail: self.settings.received,
             },
         );
         Ok(Submission {
@@ -128,7 +151,7 @@ impl Intake {
             account: submitter.account.to_string(),
             device: submitter.device.as_deref().map(str::to_owned),
             lane: submitter.lane(facts.address()),
-            origin: origin(facts, submitter, received, &action, header),
+            origin,
             envelope: Envelope {
                 reverse_path,
                 recipients: given.recipients.clone(),
@@ -136,9 +159,34 @@ impl Intake {
             prefix: Bytes::from(prefix),
             head: head.clone(),
             size: received.size,
+            shared,
             dispatches,
         })
     }
+}
+
+fn looping(passes: Passes, recipients: &Recipients) -> Refusal {
+    let hint = format!(
+        "mail to {} or another recipient is forwarded back to this gateway: end that; headers.max_received and \
+         headers.max_passes are the limits",
+        recipients.as_slice()[0]
+    );
+    Refusal::ours(reply::looping(passes.received, passes.here), hint)
+}
+
+/// What was changed in a message before it was stored.
+fn words(head: &[&'static str], received: &Received) -> Vec<String> {
+    let stream = [
+        (received.nul_stripped, "nul_stripped"),
+        (received.line_ends_mended, "line_ends_mended"),
+    ];
+    let stream = stream
+        .into_iter()
+        .filter_map(|(needed, word)| needed.then_some(word));
+    stream
+        .chain(head.iter().copied())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn unplanned(error: PlanError) -> Refusal {
@@ -158,22 +206,25 @@ fn unplanned(error: PlanError) -> Refusal {
 fn origin(
     facts: &SessionFacts,
     submitter: &Submitter,
-    received: &Received,
+    mended: &[String],
     action: &SenderAction,
     header: &HeaderSender,
 ) -> Origin {
-    let mut accepted_with = Vec::new();
+    let mut accepted_with = mended.to_vec();
     let mut note = |needed: bool, word: &str| {
         if needed {
             accepted_with.push(word.to_owned());
         }
     };
-    note(received.nul_stripped, "nul_stripped");
-    note(received.line_ends_mended, "line_ends_mended");
     note(matches!(action, SenderAction::Override(_)), "from_override");
     note(matches!(action, SenderAction::Complete(_)), "from_added");
+    note(matches!(action, SenderAction::Canonical), "from_rewritten");
+    let doubtful = matches!(
+        header,
+        HeaderSender::Unreadable(_) | HeaderSender::Doubtful(..)
+    );
     note(
-        matches!(header, HeaderSender::Unreadable),
+        doubtful && matches!(action, SenderAction::Keep),
         "from_unreadable",
     );
     Origin {

@@ -1,8 +1,8 @@
 //! One API call's worth of a message: who it reaches, and how its header block differs.
 //!
-//! A dispatch does not hold a copy of the header block. It holds the edits that turn the stored
-//! block into the one to send, so that a message for a thousand hidden recipients costs a thousand
-//! small lists and not a thousand headers.
+//! A dispatch does not hold a copy of the header block. It holds the edits that turn the stored block into the one to
+//! send, and of these only its own: what all copies need stands once per message, in [`Shared`]. So a message for a
+//! thousand hidden recipients costs a thousand short lines, whatever its header looks like.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,9 +13,76 @@ use super::Mailbox;
 pub struct Dispatch {
     /// Exactly the addresses that the edited header block names as recipients.
     pub recipients: Vec<Mailbox>,
-    /// Changes to the stored header block, ascending and not overlapping; empty means byte-exact.
+    /// This copy's own changes to the stored header block, ascending and not overlapping.
     pub edits: Vec<Edit>,
+    /// Whether To and Cc are replaced by lines of its own: then [`Shared::renamed`] applies, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub readdressed: bool,
 }
+
+impl Dispatch {
+    /// Octets that its plan takes, roughly.
+    pub fn octets(&self) -> u64 {
+        let names = self.recipients.iter().map(|mailbox| mailbox.as_str().len());
+        names.map(|octets| octets as u64).sum::<u64>() + octets_of(&self.edits)
+    }
+}
+
+/// What all copies of a message have in common.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Shared {
+    /// Edits of every copy, ascending and not overlapping.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<Edit>,
+    /// Further edits of the copies whose To and Cc are replaced: what stood there gets another name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub renamed: Vec<Edit>,
+    /// What was changed in the message before it was stored, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mended: Vec<String>,
+}
+
+impl Shared {
+    /// The edits of one copy, ascending.
+    pub fn edits_of<'a>(&'a self, dispatch: &'a Dispatch) -> Vec<&'a Edit> {
+        let renamed: &[Edit] = if dispatch.readdressed {
+            &self.renamed
+        } else {
+            &[]
+        };
+        let own = dispatch.edits.iter();
+        let mut edits: Vec<&Edit> = own.chain(renamed).chain(&self.edits).collect();
+        // Stable: new lines come before the name that they push down.
+        edits.sort_by_key(|edit| edit.start);
+        edits
+    }
+
+    /// Whether this copy is passed on as it came.
+    pub fn is_exact(&self, dispatch: &Dispatch) -> bool {
+        self.mended.is_empty() && self.edits_of(dispatch).is_empty()
+    }
+
+    /// Whether there is nothing to store.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Octets that it takes, roughly.
+    pub fn octets(&self) -> u64 {
+        octets_of(&self.edits) + octets_of(&self.renamed)
+    }
+}
+
+fn octets_of(edits: &[Edit]) -> u64 {
+    edits
+        .iter()
+        .map(|edit| edit.text.len() as u64 + EDIT_OCTETS)
+        .sum()
+}
+
+/// Names and numbers of an edit as it is stored.
+const EDIT_OCTETS: u64 = 40;
 
 /// Replaces the octets `start..end` of the stored header block by `text`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -55,9 +122,11 @@ pub struct EditError;
 ///
 /// # Errors
 /// When an edit reaches beyond the block or behind the edit before it.
-pub fn apply_edits(head: &[u8], edits: &[Edit]) -> Result<Vec<u8>, EditError> {
-    let grown: usize = edits.iter().map(|edit| edit.text.len()).sum();
-    let mut edited = Vec::with_capacity(head.len() + grown);
+pub fn apply_edits<'a>(
+    head: &[u8],
+    edits: impl IntoIterator<Item = &'a Edit>,
+) -> Result<Vec<u8>, EditError> {
+    let mut edited = Vec::with_capacity(head.len() + 256);
     let mut done = 0;
     for edit in edits {
         let kept = head.get(done..edit.start).ok_or(EditError)?;

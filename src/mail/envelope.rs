@@ -75,8 +75,12 @@ pub enum HeaderSender {
     Missing(Vec<Mailbox>),
     /// More than one From field: two readers would see two senders.
     Several,
-    /// A field that can be read in two ways.
-    Unreadable,
+    /// More fields that name a sender than any mail program writes.
+    TooMany,
+    /// A field, quoted here, that shows different readers different things.
+    Unreadable(String),
+    /// The same, but these are all the addresses that any reader finds.
+    Doubtful(Vec<Mailbox>, String),
     /// Every address of From, Sender, Resent-From and Resent-Sender.
     Addresses(Vec<Mailbox>),
 }

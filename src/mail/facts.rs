@@ -110,3 +110,13 @@ impl fmt::Debug for SignIn {
         f.debug_struct("SignIn").finish_non_exhaustive()
     }
 }
+
+/// `headers.received`
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ReceivedDetail {
+    /// The client's address and what it said in HELO.
+    #[default]
+    Full,
+    /// Neither.
+    Anonymous,
+}

@@ -69,19 +69,63 @@ impl Mailbox {
 
     /// What two spellings of one address share: used to compare, never to send.
     pub fn key(&self) -> String {
-        let quoted = self.local().strip_prefix('"');
-        match quoted.and_then(|rest| rest.strip_suffix('"')) {
-            // Quotes that need not be there make no other address (RFC 5321 §4.1.2).
-            Some(plain) if plain.bytes().all(is_atom_or_dot) && !plain.is_empty() => {
-                format!("{plain}@{}", self.domain()).to_ascii_lowercase()
+        let Some(content) = self.quoted_content() else {
+            return self.text.to_ascii_lowercase();
+        };
+        // Neither quotes nor backslashes that need not be there make another address (RFC 5321 §4.1.2).
+        let mut plain = String::with_capacity(content.len());
+        let mut escaped = false;
+        for character in content.chars() {
+            if !std::mem::take(&mut escaped) && character == '\\' {
+                escaped = true;
+            } else {
+                plain.push(character);
             }
-            _ => self.text.to_ascii_lowercase(),
         }
+        let local = if !plain.is_empty() && plain.bytes().all(is_atom_or_dot) {
+            plain
+        } else {
+            format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\""))
+        };
+        format!("{local}@{}", self.domain()).to_ascii_lowercase()
+    }
+
+    /// Whether the local part is quoted and holds something that programs in the wild take for the end of it, or for
+    /// another address.
+    pub fn has_odd_quotes(&self) -> bool {
+        self.quoted_content()
+            .is_some_and(|content| content.bytes().any(|byte| b"@,;:<>() \\".contains(&byte)))
+    }
+
+    /// What stands between the quotes of the local part.
+    fn quoted_content(&self) -> Option<&str> {
+        self.local().strip_prefix('"')?.strip_suffix('"')
     }
 
     /// Whether both are the same address, ignoring case in either part.
     pub fn matches(&self, other: &Self) -> bool {
         self.key() == other.key()
+    }
+
+    /// Whether no name server can know the domain: a label begins or ends with a hyphen, the last one is a number, or
+    /// one says that it is encoded and can't be decoded (RFC 1123 §2.1, RFC 5890 §2.3.2.1).
+    pub fn is_impossible(&self) -> bool {
+        if self.is_literal() {
+            return false;
+        }
+        let mut labels = self.domain().split('.');
+        let last_is_number = self
+            .domain()
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+        let bad = |label: &str| {
+            let encoded = label.to_ascii_lowercase().starts_with("xn--");
+            label.starts_with('-')
+                || label.ends_with('-')
+                || (encoded && idna::domain_to_unicode(label).1.is_err())
+        };
+        last_is_number || labels.any(bad)
     }
 
     /// Whether the domain is an IP address, bracketed or not: no provider can route that.
@@ -332,5 +376,41 @@ mod tests {
         assert!(pattern.covers(&Mailbox::parse("a@example.ORG").expect("an address")));
         assert!(!pattern.covers(&Mailbox::parse("a@sub.example.org").expect("an address")));
         assert!(!pattern.covers(&Mailbox::parse("a@notexample.org").expect("an address")));
+    }
+
+    #[test]
+    fn a_domain_that_can_not_exist_is_known() {
+        for (text, impossible) in [
+            ("ann@-example.net", true),
+            ("ann@example-.net", true),
+            ("ann@example.123", true),
+            ("ann@xn--zzzzzz99999.net", true),
+            ("ann@xn--.net", true),
+            ("ann@xn--bro-hoa.example", false),
+            ("ann@my_host.example.net", false),
+            ("ann@1und1.de", false),
+            ("ann@[192.0.2.9]", false),
+        ] {
+            assert_eq!(
+                Mailbox::parse(text).expect(text).is_impossible(),
+                impossible,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_address_have_one_key() {
+        let key = |text: &str| Mailbox::parse(text).expect(text).key();
+        for text in [
+            "\"ann\"@Example.net",
+            r#""\ann"@example.net"#,
+            r#""\a\n\n"@example.net"#,
+            "Ann@example.net",
+        ] {
+            assert_eq!(key(text), "ann@example.net", "{text}");
+        }
+        assert_eq!(key(r#""a\ b"@example.net"#), key(r#""a b"@example.net"#));
+        assert_ne!(key(r#""a\"b"@example.net"#), key(r#""a\\b"@example.net"#));
     }
 }

@@ -23,11 +23,11 @@ pub use account_rules::{
     PasswordHash, RateLimit, RecipientList, Section, SectionName, SenderList, SingleSenders,
     Standing, SuppressionReason, UnknownSection, UserRule, Users, fold_entry,
 };
-pub use dispatch::{Dispatch, Edit, EditError, Hidden, Mismatch, apply_edits};
+pub use dispatch::{Dispatch, Edit, EditError, Hidden, Mismatch, Shared, apply_edits};
 pub use envelope::{Envelope, HeaderSender, Recipients, ReversePath};
 pub use event::{SessionEvent, refusal_hint};
 pub use explanation::{Explanation, Says, Step, age_seconds};
-pub use facts::{Identity, SessionFacts, SessionId, SignIn, TlsFacts};
+pub use facts::{Identity, ReceivedDetail, SessionFacts, SessionId, SignIn, TlsFacts};
 pub use ids::{DispatchId, ParseIdError, SpoolId};
 pub use mailbox::{AddressPattern, Mailbox, MailboxError};
 pub use network::read_network;

@@ -194,6 +194,36 @@ pub fn recipient_not_listed(recipient: &Mailbox) -> Reply {
     Reply::told(550, (5, 7, 1), text)
 }
 
+/// A client's text as it may stand in a reply or a log line: printable, one line, 80 characters.
+pub fn quoted(octets: &[u8]) -> String {
+    let mut text = String::new();
+    for octet in octets.trim_ascii() {
+        match octet {
+            b' '..=b'~' => text.push(char::from(*octet)),
+            _ => text.extend(octet.escape_ascii().map(char::from)),
+        }
+        if text.len() >= 80 {
+            break;
+        }
+    }
+    text
+}
+
+/// The From (or Sender) header shows different readers different senders; `text` is [`quoted`].
+pub fn from_unreadable(text: &str) -> Reply {
+    Reply::told(
+        550,
+        (5, 6, 0),
+        format!("message From header is unreadable: {text}"),
+    )
+}
+
+/// The message goes round in a circle: it has come by so many servers, and so often through this one.
+pub fn looping(received: usize, here: usize) -> Reply {
+    let text = format!("message loops: {received} Received headers, {here} passes of this gateway");
+    Reply::told(554, (5, 4, 6), text)
+}
+
 /// With `mismatch = "refuse"`: header recipients and envelope differ.
 pub fn recipients_mismatch(addresses: &[Mailbox]) -> Reply {
     let mut named: Vec<&str> = addresses.iter().map(Mailbox::as_str).take(10).collect();
@@ -334,6 +364,23 @@ pub const RECIPIENT_UNROUTABLE: Reply = Reply::fixed(
     (5, 1, 2),
     "recipient domain has no dot, cannot be routed",
 );
+pub const TOO_MANY_SENDER_HEADERS: Reply = Reply::fixed(
+    550,
+    (5, 6, 0),
+    "message has too many From or Sender headers",
+);
+pub const SENDER_QUOTED: Reply = Reply::fixed(
+    501,
+    (5, 1, 7),
+    "sender has signs in quotes that mail programs misread",
+);
+pub const RECIPIENT_IMPOSSIBLE: Reply =
+    Reply::fixed(553, (5, 1, 2), "recipient domain can't exist");
+pub const RECIPIENT_QUOTED: Reply = Reply::fixed(
+    553,
+    (5, 1, 3),
+    "recipient has signs in quotes that are misread",
+);
 pub const TOO_MANY_ADDRESS_HEADERS: Reply =
     Reply::fixed(550, (5, 6, 0), "message has too many To, Cc or Bcc headers");
 pub const LOCAL_PART_NOT_ASCII: Reply =
@@ -343,6 +390,4 @@ pub const NOT_SYNCHRONIZED: Reply =
     Reply::fixed(554, (5, 5, 0), "synchronization error, message not taken");
 pub const TWO_FROM_HEADERS: Reply =
     Reply::fixed(550, (5, 6, 0), "message has more than one From header");
-pub const FROM_UNREADABLE: Reply =
-    Reply::fixed(550, (5, 6, 0), "message From header is unreadable");
 pub const FROM_MISSING: Reply = Reply::fixed(550, (5, 6, 0), "message has no sender, set From");

@@ -13,6 +13,8 @@ use mail_parser::{Addr, Address, MessageParser};
 
 use crate::mail::Mailbox;
 
+use super::words;
+
 /// What a field says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AddressList {
@@ -37,6 +39,7 @@ pub fn read_addresses(value: &[u8]) -> AddressList {
     let strict = read_strictly(value);
     if let Some(entries) = &strict
         && plain_names
+        && words::are_plain(value)
         && entries
             .iter()
             .map(|entry| entry.mailbox.key())
@@ -60,6 +63,57 @@ pub fn read_addresses(value: &[u8]) -> AddressList {
         entries,
         certain: false,
     }
+}
+
+/// Every address that any reading of the field finds. `None` where an `@` belongs to no address, or where text is
+/// encoded in a way that not everybody reads alike: then nobody can say whom the field shows.
+pub fn every_address(value: &[u8]) -> Option<Vec<Mailbox>> {
+    let mut seen = HashSet::new();
+    let mut found: Vec<Mailbox> = Vec::new();
+    let mut keep = |mailbox: Mailbox| {
+        if seen.insert(mailbox.key()) {
+            found.push(mailbox);
+        }
+    };
+    for text in words::readings(&words::unfolded(value))? {
+        for (at, _) in text.match_indices('@') {
+            keep(address_around(&text, at)?);
+        }
+    }
+    for entry in read_addresses(value).entries {
+        keep(entry.mailbox);
+    }
+    Some(found)
+}
+
+/// The address whose `@` stands there, whatever stands around it.
+fn address_around(text: &str, at: usize) -> Option<Mailbox> {
+    let foreign = |character: char| !character.is_ascii() && !character.is_whitespace();
+    let local = |character: &char| {
+        let atom = character.is_ascii_graphic() && !"<>()[],;:\\\"@".contains(*character);
+        atom || foreign(*character)
+    };
+    let domain = |character: &char| {
+        let label = character.is_ascii_alphanumeric() || "-_.".contains(*character);
+        label || foreign(*character)
+    };
+    let before: usize = text[..at]
+        .chars()
+        .rev()
+        .take_while(local)
+        .map(char::len_utf8)
+        .sum();
+    let behind: usize = text[at + 1..]
+        .chars()
+        .take_while(domain)
+        .map(char::len_utf8)
+        .sum();
+    let (mut start, end) = (at - before, at + 1 + behind);
+    // Single quotes around the whole address are no part of it.
+    if text[start..end].starts_with('\'') && text[end..].starts_with('\'') {
+        start += 1;
+    }
+    Mailbox::parse(&text[start..end]).ok()
 }
 
 fn bare(mailbox: Mailbox) -> Entry {
@@ -219,7 +273,7 @@ fn read_element(element: &str) -> Option<Mailbox> {
 fn exactly(text: &str) -> Option<Mailbox> {
     Mailbox::parse(text)
         .ok()
-        .filter(|mailbox| mailbox.as_str() == text)
+        .filter(|mailbox| mailbox.as_str() == text && !mailbox.has_odd_quotes())
 }
 
 /// Keeps track of quotes, comments and angle brackets.
@@ -297,7 +351,7 @@ mod tests {
                 vec!["jane@d.test", "b@d.test"],
             ),
             (
-                "\"=?ISO-8859-1?B?Q1?=\r\n =?ISO-8859-1?B?Qw==?=\" <copier@x.test>",
+                "\"=?ISO-8859-1?B?Q1g=?=\r\n =?ISO-8859-1?B?Qw==?=\" <copier@x.test>",
                 vec!["copier@x.test"],
             ),
             (" =?utf-8?q?B=C3=BCro?= <b@d.test>", vec!["b@d.test"]),

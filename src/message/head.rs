@@ -10,13 +10,27 @@
 
 use bytes::{Bytes, BytesMut};
 
+/// A complete header block.
+#[derive(Debug, Default, PartialEq)]
+pub struct Head {
+    /// The canonical block.
+    pub block: Vec<u8>,
+    /// What turned out to be body after all.
+    pub body: Vec<u8>,
+    /// What was changed on the way, in words.
+    pub mended: Vec<&'static str>,
+}
+
 /// Collects the header block; everything behind it is handed back.
 #[derive(Debug)]
 pub struct HeadCollector {
     raw: BytesMut,
     searched: usize,
     octets_max: usize,
+    /// Whether what may stand before the header is dealt with.
+    opened: bool,
     complete: bool,
+    mended: Vec<&'static str>,
 }
 
 /// The header block is over the limit.
@@ -31,7 +45,9 @@ impl HeadCollector {
             raw: BytesMut::new(),
             searched: 0,
             octets_max,
+            opened: false,
             complete: false,
+            mended: Vec::new(),
         }
     }
 
@@ -44,6 +60,9 @@ impl HeadCollector {
             return Ok(content);
         }
         self.raw.extend_from_slice(&content);
+        if !self.opened && !self.open(false) {
+            return self.wait();
+        }
         let from = self.searched.saturating_sub(3);
         let end = if self.raw.starts_with(b"\r\n") {
             Some((0, 2))
@@ -53,11 +72,7 @@ impl HeadCollector {
         };
         let Some((head_end, body_start)) = end else {
             self.searched = self.raw.len();
-            return if self.raw.len() > self.octets_max {
-                Err(HeadTooBig)
-            } else {
-                Ok(Bytes::new())
-            };
+            return self.wait();
         };
         if head_end > self.octets_max {
             return Err(HeadTooBig);
@@ -76,16 +91,49 @@ impl HeadCollector {
             body = longer.freeze();
         }
         self.raw = BytesMut::from(canonical.head.as_slice());
+        self.mended.extend(&canonical.mended);
         Ok(body)
+    }
+
+    /// There is not enough yet.
+    fn wait(&self) -> Result<Bytes, HeadTooBig> {
+        if self.raw.len() > self.octets_max {
+            Err(HeadTooBig)
+        } else {
+            Ok(Bytes::new())
+        }
+    }
+
+    /// Takes off what stands before the header, once that can be told.
+    fn open(&mut self, ended: bool) -> bool {
+        let Some(before) = opening(&self.raw, ended) else {
+            return false;
+        };
+        if before > 0 {
+            drop(self.raw.split_to(before));
+            self.mended.push("opening_removed");
+        }
+        self.opened = true;
+        true
     }
 
     /// The message is complete: the canonical block, and what turned out to be body after all.
     ///
     /// # Errors
     /// When the block is over the limit.
-    pub fn finish(self) -> Result<(Vec<u8>, Vec<u8>), HeadTooBig> {
+    pub fn finish(mut self) -> Result<Head, HeadTooBig> {
+        let mut body = Vec::new();
+        if !self.opened {
+            // What was waited for does not come.
+            self.open(true);
+            body = self.feed(Bytes::new())?.to_vec();
+        }
         if self.complete {
-            return Ok((self.raw.to_vec(), Vec::new()));
+            return Ok(Head {
+                block: self.raw.to_vec(),
+                body,
+                mended: self.mended,
+            });
         }
         let mut raw = self.raw.to_vec();
         if !raw.is_empty() && !raw.ends_with(b"\r\n") {
@@ -95,13 +143,61 @@ impl HeadCollector {
         if canonical.head.len() > self.octets_max {
             return Err(HeadTooBig);
         }
-        Ok((canonical.head, raw[canonical.body_start..].to_vec()))
+        self.mended.extend(&canonical.mended);
+        Ok(Head {
+            block: canonical.head,
+            body: raw[canonical.body_start..].to_vec(),
+            mended: self.mended,
+        })
     }
+}
+
+/// Octets before the header that are no part of it: byte order marks, and blank lines that a field follows which
+/// nobody writes into a text. Otherwise a header would be sent as text, and show its Bcc. `None`: more is needed.
+fn opening(raw: &[u8], ended: bool) -> Option<usize> {
+    let (mut at, mut marks) = (0, 0);
+    loop {
+        let rest = &raw[at..];
+        if let Some(mark) = MARKS.iter().find(|mark| rest.starts_with(mark)) {
+            if at == marks {
+                marks += mark.len();
+            }
+            at += mark.len();
+            continue;
+        }
+        let line = match memchr::memmem::find(rest, b"\r\n") {
+            Some(end) => &rest[..end],
+            None if ended || rest.len() > OPENING_OCTETS_MAX => rest,
+            None => return None,
+        };
+        let blank = line.iter().all(|octet| b" \t".contains(octet)) && line.len() < rest.len();
+        if blank && at < OPENING_OCTETS_MAX {
+            at += line.len() + 2;
+            continue;
+        }
+        return Some(if at == marks || is_known_field(line) {
+            at
+        } else {
+            marks
+        });
+    }
+}
+
+fn is_known_field(line: &[u8]) -> bool {
+    let Line::Field { name, .. } = Line::of(line, false) else {
+        return false;
+    };
+    let name = line[..name].to_ascii_lowercase();
+    KNOWN_FIELDS.iter().any(|known| name == known.as_bytes())
+        || [&b"x-"[..], b"resent-", b"content-"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
 }
 
 struct Canonical {
     head: Vec<u8>,
     body_start: usize,
+    mended: Vec<&'static str>,
 }
 
 impl Canonical {
@@ -118,8 +214,13 @@ impl Canonical {
             dropping &= matches!(read, Line::Folded);
             match read {
                 Line::Folded if dropping => {}
-                Line::Good | Line::Folded => head.extend_from_slice(line),
-                Line::SpaceBeforeColon { name, colon } => {
+                Line::Folded => head.extend_from_slice(line),
+                Line::Field { name, colon }
+                    if counts_as_missing(&line[..name], raw, start + colon + 1) =>
+                {
+                    dropping = true;
+                }
+                Line::Field { name, colon } => {
                     head.extend_from_slice(&line[..name]);
                     head.extend_from_slice(&line[colon..]);
                 }
@@ -136,12 +237,84 @@ impl Canonical {
             }
             start = end;
         }
+        let mut mended = Vec::new();
+        if head != raw[..start] {
+            mended.push("header_mended");
+        }
+        // Behind that, so that no control can make a fold of a line.
+        if without_controls(&mut head) {
+            mended.push("controls_replaced");
+        }
         Self {
             head,
             body_start: start,
+            mended,
         }
     }
 }
+
+/// Whether an empty field is worse than none: one that we write where it is missing. Large receivers refuse it.
+fn counts_as_missing(name: &[u8], raw: &[u8], value: usize) -> bool {
+    if !COMPLETED
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+    {
+        return false;
+    }
+    let mut end = line_end(raw, value);
+    while raw.get(end).is_some_and(|octet| b" \t".contains(octet)) {
+        end = line_end(raw, end);
+    }
+    let nothing = |octet: &u8| octet.is_ascii_control() || b" <>".contains(octet);
+    raw[value..end].iter().all(nothing)
+}
+
+/// Turns every control into a space: some programs that rewrite mail break lines there, and what follows would be a
+/// field of its own.
+fn without_controls(head: &mut [u8]) -> bool {
+    let mut found = false;
+    for octet in head.iter_mut() {
+        if octet.is_ascii_control() && !b"\t\r\n".contains(octet) {
+            *octet = b' ';
+            found = true;
+        }
+    }
+    if head.is_ascii() || std::str::from_utf8(head).is_err() {
+        return found;
+    }
+    // NEL, LINE SEPARATOR, PARAGRAPH SEPARATOR.
+    for separator in [&b"\xc2\x85"[..], b"\xe2\x80\xa8", b"\xe2\x80\xa9"] {
+        let mut from = 0;
+        while let Some(at) = memchr::memmem::find(&head[from..], separator) {
+            head[from + at..from + at + separator.len()].fill(b' ');
+            from += at + separator.len();
+            found = true;
+        }
+    }
+    found
+}
+
+/// UTF-8, UTF-16 little and big endian.
+const MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
+/// Blank lines beyond this are text.
+const OPENING_OCTETS_MAX: usize = 1024;
+/// Fields that are added where they are missing.
+const COMPLETED: [&[u8]; 3] = [b"Date", b"Message-ID", b"MIME-Version"];
+const KNOWN_FIELDS: [&str; 13] = [
+    "bcc",
+    "cc",
+    "date",
+    "from",
+    "message-id",
+    "mime-version",
+    "received",
+    "reply-to",
+    "return-path",
+    "sender",
+    "subject",
+    "to",
+    "apparently-to",
+];
 
 fn line_end(raw: &[u8], start: usize) -> usize {
     memchr::memmem::find(&raw[start..], b"\r\n").map_or(raw.len(), |found| start + found + 2)
@@ -154,11 +327,7 @@ fn is_bcc(line: &[u8]) -> bool {
 
 fn header_follows(raw: &[u8], start: usize) -> bool {
     let line = &raw[start..line_end(raw, start)];
-    !line.is_empty()
-        && matches!(
-            Line::of(line, false),
-            Line::Good | Line::SpaceBeforeColon { .. }
-        )
+    !line.is_empty() && matches!(Line::of(line, false), Line::Field { .. })
 }
 
 fn keep_malformed(head: &mut Vec<u8>, line: &[u8]) {
@@ -167,9 +336,8 @@ fn keep_malformed(head: &mut Vec<u8>, line: &[u8]) {
 }
 
 enum Line {
-    Good,
     Folded,
-    SpaceBeforeColon { name: usize, colon: usize },
+    Field { name: usize, colon: usize },
     NameAlone,
     Text,
 }
@@ -189,8 +357,7 @@ impl Line {
             .unwrap_or(0);
         match line.get(name + spaces) {
             _ if name == 0 => Self::Text,
-            Some(b':') if spaces == 0 => Self::Good,
-            Some(b':') => Self::SpaceBeforeColon {
+            Some(b':') => Self::Field {
                 name,
                 colon: name + spaces,
             },
@@ -216,10 +383,10 @@ mod tests {
             let part = collector.feed(Bytes::copy_from_slice(bytes));
             body.extend_from_slice(&part.expect("a small header"));
         }
-        let (head, more) = collector.finish().expect("a small header");
-        body.extend_from_slice(&more);
+        let head = collector.finish().expect("a small header");
+        body.extend_from_slice(&head.body);
         (
-            String::from_utf8(head).expect("text"),
+            String::from_utf8(head.block).expect("text"),
             String::from_utf8(body).expect("text"),
         )
     }
@@ -275,6 +442,40 @@ mod tests {
                 "A: 1\r\nBcc\r\n h@y\r\n i@y\r\nB: 2\r\n c\r\n\r\nz",
                 "A: 1\r\nB: 2\r\n c\r\n",
                 "z",
+            ),
+            (
+                "\u{feff}A: 1\r\nBcc: h@y\r\n\r\nz",
+                "A: 1\r\nBcc: h@y\r\n",
+                "z",
+            ),
+            (
+                "\r\n \t\r\nSubject: x\r\nBcc: h@y\r\n\r\nz",
+                "Subject: x\r\nBcc: h@y\r\n",
+                "z",
+            ),
+            ("\r\n\u{feff}From: a@b\r\n\r\nz", "From: a@b\r\n", "z"),
+            ("\u{feff}hello\r\n", "", "hello\r\n"),
+            ("\r\nDear Bob: hello\r\n", "", "Dear Bob: hello\r\n"),
+            (
+                "\r\nhello\r\nTo: x@y\r\n\r\nz",
+                "",
+                "hello\r\nTo: x@y\r\n\r\nz",
+            ),
+            ("\r\n\r\n", "", "\r\n"),
+            (
+                "Subject: a\x0bBcc: x@y\r\n b\x0c\x1cc\u{85}d\u{2029}\r\n\r\nz\x0b",
+                "Subject: a Bcc: x@y\r\n b  c  d   \r\n",
+                "z\x0b",
+            ),
+            (
+                "Date:\r\nMessage-ID: <>\r\n \r\nMIME-Version :\r\nSubject:\r\n\r\nz",
+                "Subject:\r\n",
+                "z",
+            ),
+            (
+                "Date:\r\n Thu, 1 Jan 1970 00:00:00 +0000\r\n\r\n",
+                "Date:\r\n Thu, 1 Jan 1970 00:00:00 +0000\r\n",
+                "",
             ),
         ] {
             for piece in 1..=message.len().max(1) {

@@ -16,10 +16,11 @@ mod head;
 mod plan;
 mod sender;
 mod trace;
+mod words;
 
-pub use addresses::{AddressList, read_addresses};
+pub use addresses::{AddressList, every_address, read_addresses};
 pub use fields::{Field, HeaderView};
-pub use head::{HeadCollector, HeadTooBig};
-pub use plan::{PlanError, PlanSettings, plan};
-pub use sender::{header_sender, override_edits};
-pub use trace::{Received, trace_headers};
+pub use head::{Head, HeadCollector, HeadTooBig};
+pub use plan::{Plan, PlanError, PlanSettings, plan};
+pub use sender::{canonical_edits, header_sender, override_edits};
+pub use trace::{LoopLimits, Passes, Received, gateway_id_edits, trace_headers};

@@ -17,7 +17,7 @@
 
 use std::collections::HashSet;
 
-use crate::mail::{Dispatch, Edit, Hidden, Mailbox, Mismatch, Recipients};
+use crate::mail::{Dispatch, Edit, Hidden, Mailbox, Mismatch, Recipients, Shared};
 
 use super::addresses::{AddressList, Entry, read_addresses};
 use super::fields::HeaderView;
@@ -43,6 +43,15 @@ pub enum PlanError {
     TooManyFields,
 }
 
+/// How a message is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What all copies have in common.
+    pub shared: Shared,
+    /// The copies; never empty.
+    pub dispatches: Vec<Dispatch>,
+}
+
 /// Plans the dispatches. `base` are edits that every copy needs, such as a replaced sender.
 ///
 /// # Errors
@@ -53,7 +62,7 @@ pub fn plan(
     envelope: &Recipients,
     base: &[Edit],
     settings: PlanSettings,
-) -> Result<Vec<Dispatch>, PlanError> {
+) -> Result<Plan, PlanError> {
     let fields: usize = ADDRESS_FIELDS
         .iter()
         .map(|name| view.named(name).count())
@@ -68,11 +77,7 @@ pub fn plan(
             return Err(PlanError::Differing(differing));
         }
     }
-    let draft = Draft {
-        view,
-        named: &named,
-        base,
-    };
+    let draft = Draft::new(view, &named);
     let mut dispatches = draft.visible();
     match settings.hidden {
         Hidden::Separate => {
@@ -80,7 +85,17 @@ pub fn plan(
         }
         Hidden::Bcc => draft.add_bcc(&mut dispatches),
     }
-    Ok(dispatches)
+    let readdressed = dispatches.iter().any(|dispatch| dispatch.readdressed);
+    let shared = Shared {
+        edits: everywhere(view, base),
+        renamed: if readdressed {
+            renamed(view)
+        } else {
+            Vec::new()
+        },
+        mended: Vec::new(),
+    };
+    Ok(Plan { shared, dispatches })
 }
 
 /// What the header names, compared with the envelope.
@@ -147,14 +162,26 @@ impl Named {
     }
 }
 
-/// Writes dispatches.
+/// Writes what is each copy's own.
 struct Draft<'a> {
-    view: &'a HeaderView<'a>,
     named: &'a Named,
-    base: &'a [Edit],
+    /// Where new To and Cc lines go.
+    place: usize,
+    /// The end of the header block.
+    end: usize,
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
+    fn new(view: &HeaderView<'_>, named: &'a Named) -> Self {
+        let old = ["To", "Cc"].into_iter().flat_map(|name| view.named(name));
+        let end = view.len();
+        Self {
+            named,
+            place: old.map(|field| field.span.start).min().unwrap_or(end),
+            end,
+        }
+    }
+
     /// The dispatches for those whom the header names.
     fn visible(&self) -> Vec<Dispatch> {
         let named = self.named;
@@ -163,13 +190,14 @@ impl Draft<'_> {
             if recipients.is_empty() {
                 return Vec::new();
             }
-            let edits = self.finished(self.without_bcc());
-            return vec![Dispatch { recipients, edits }];
+            return vec![Dispatch {
+                recipients,
+                edits: Vec::new(),
+                readdressed: false,
+            }];
         }
-        let lines: Vec<(&str, &Entry)> = named
-            .to
-            .iter()
-            .map(|entry| ("To", entry))
+        let to = named.to.iter().map(|entry| ("To", entry));
+        let lines: Vec<(&str, &Entry)> = to
             .chain(named.cc.iter().map(|entry| ("Cc", entry)))
             .collect();
         lines
@@ -183,91 +211,78 @@ impl Draft<'_> {
                         .collect();
                     address_line(name, &texts)
                 };
-                Dispatch {
-                    recipients: chunk
-                        .iter()
-                        .map(|(_, entry)| entry.mailbox.clone())
-                        .collect(),
-                    edits: self.finished(self.readdressed(&(line("To") + &line("Cc")))),
-                }
+                let recipients = chunk.iter().map(|(_, entry)| entry.mailbox.clone());
+                self.readdressed(recipients.collect(), line("To") + &line("Cc"))
             })
             .collect()
     }
 
     /// A copy that reaches and shows nobody but `hidden`.
     fn separate(&self, hidden: &Mailbox) -> Dispatch {
-        Dispatch {
-            recipients: vec![hidden.clone()],
-            edits: self.finished(self.readdressed(&address_line("To", &[hidden.as_str()]))),
-        }
+        let line = address_line("To", &[hidden.as_str()]);
+        self.readdressed(vec![hidden.clone()], line)
     }
 
     /// Adds the hidden recipients as `Bcc:` to the visible copy, and further copies where needed.
     fn add_bcc(&self, dispatches: &mut Vec<Dispatch>) {
-        for (index, chunk) in self
-            .named
-            .hidden
-            .chunks(RECIPIENTS_PER_FIELD_MAX)
-            .enumerate()
-        {
+        let chunks = self.named.hidden.chunks(RECIPIENTS_PER_FIELD_MAX);
+        for (index, chunk) in chunks.enumerate() {
             let texts: Vec<&str> = chunk.iter().map(Mailbox::as_str).collect();
             let bcc = address_line("Bcc", &texts);
             match dispatches.last_mut() {
                 Some(visible) if index == 0 => {
                     visible.recipients.extend_from_slice(chunk);
-                    let end = self.view.len();
-                    visible.edits.push(insertion(end, bcc));
+                    visible.edits.push(insertion(self.end, bcc));
                 }
                 _ => {
                     let lines = "To: undisclosed-recipients:;\r\n".to_owned() + &bcc;
-                    dispatches.push(Dispatch {
-                        recipients: chunk.to_vec(),
-                        edits: self.finished(self.readdressed(&lines)),
-                    });
+                    dispatches.push(self.readdressed(chunk.to_vec(), lines));
                 }
             }
         }
     }
 
-    fn without_bcc(&self) -> Vec<Edit> {
-        let deleted = ["Bcc", "Resent-Bcc"]
-            .into_iter()
-            .flat_map(|name| self.view.named(name))
-            .map(|field| Edit {
-                start: field.span.start,
-                end: field.span.end,
-                text: String::new(),
-            });
-        let renamed = ["Resent-To", "Resent-Cc", "Apparently-To"]
-            .into_iter()
-            .flat_map(|name| self.view.named(name))
-            .map(|field| insertion(field.span.start, ORIGINAL.to_owned()));
-        deleted.chain(renamed).collect()
+    /// A copy with `lines` where To stood.
+    fn readdressed(&self, recipients: Vec<Mailbox>, lines: String) -> Dispatch {
+        Dispatch {
+            recipients,
+            edits: vec![insertion(self.place, lines)],
+            readdressed: true,
+        }
     }
+}
 
-    /// Puts `lines` where To stood; keeps the old To and Cc under other names.
-    fn readdressed(&self, lines: &str) -> Vec<Edit> {
-        let mut edits = self.without_bcc();
-        let old: Vec<usize> = ["To", "Cc"]
-            .into_iter()
-            .flat_map(|name| self.view.named(name))
-            .map(|field| field.span.start)
-            .collect();
-        let place = old.iter().min().copied().unwrap_or(self.view.len());
-        edits.push(insertion(place, lines.to_owned()));
-        edits.extend(
-            old.into_iter()
-                .map(|start| insertion(start, ORIGINAL.to_owned())),
-        );
-        edits
-    }
+/// The edits of every copy: no Bcc, nothing that some mail software takes recipients from, and `base`.
+fn everywhere(view: &HeaderView<'_>, base: &[Edit]) -> Vec<Edit> {
+    let deleted = ["Bcc", "Resent-Bcc"]
+        .into_iter()
+        .flat_map(|name| view.named(name));
+    let deleted = deleted.map(|field| Edit {
+        start: field.span.start,
+        end: field.span.end,
+        text: String::new(),
+    });
+    let mut edits: Vec<Edit> = deleted
+        .chain(prefixed(view, ["Resent-To", "Resent-Cc", "Apparently-To"]))
+        .chain(base.iter().cloned())
+        .collect();
+    edits.sort_by_key(|edit| edit.start);
+    edits
+}
 
-    fn finished(&self, mut edits: Vec<Edit>) -> Vec<Edit> {
-        edits.extend_from_slice(self.base);
-        // Stable: new lines come before the name they push down.
-        edits.sort_by_key(|edit| edit.start);
-        edits
-    }
+/// Keeps the old To and Cc under other names.
+fn renamed(view: &HeaderView<'_>) -> Vec<Edit> {
+    let mut edits: Vec<Edit> = prefixed(view, ["To", "Cc"]).collect();
+    edits.sort_by_key(|edit| edit.start);
+    edits
+}
+
+fn prefixed<'v, const N: usize>(
+    view: &'v HeaderView<'_>,
+    names: [&'static str; N],
+) -> impl Iterator<Item = Edit> + 'v {
+    let fields = names.into_iter().flat_map(move |name| view.named(name));
+    fields.map(|field| insertion(field.span.start, ORIGINAL.to_owned()))
 }
 
 pub(super) fn insertion(at: usize, text: String) -> Edit {
@@ -279,7 +294,7 @@ pub(super) fn insertion(at: usize, text: String) -> Edit {
 }
 
 /// One address a line, so that no line grows over the 998 octets of RFC 5322 §2.1.1.
-fn address_line(name: &str, texts: &[&str]) -> String {
+pub(super) fn address_line(name: &str, texts: &[&str]) -> String {
     if texts.is_empty() {
         return String::new();
     }
@@ -308,6 +323,7 @@ const RECIPIENTS_PER_FIELD_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {
+    use super::super::sender::override_edits;
     use super::*;
     use crate::mail::apply_edits;
 
@@ -326,12 +342,13 @@ mod tests {
     /// Each dispatch as "recipients | header block".
     fn planned(head: &str, envelope: &str, settings: PlanSettings) -> Vec<String> {
         let view = HeaderView::new(head.as_bytes());
-        plan(&view, &recipients(envelope), &[], settings)
-            .expect("a plan")
-            .iter()
+        let planned = plan(&view, &recipients(envelope), &[], settings).expect("a plan");
+        let dispatches = planned.dispatches.iter();
+        dispatches
             .map(|dispatch| {
                 let to: Vec<&str> = dispatch.recipients.iter().map(Mailbox::as_str).collect();
-                let edited = apply_edits(head.as_bytes(), &dispatch.edits).expect("edits");
+                let edited =
+                    apply_edits(head.as_bytes(), planned.shared.edits_of(dispatch)).expect("edits");
                 format!("{} | {}", to.join(" "), String::from_utf8_lossy(&edited))
             })
             .collect()
@@ -429,8 +446,12 @@ mod tests {
         let many: Vec<String> = (0..250).map(|n| format!("r{n}@b.c")).collect();
         let head = format!("To: {}\r\n", many.join(",\r\n "));
         let view = HeaderView::new(head.as_bytes());
-        let dispatches = plan(&view, &recipients(&many.join(" ")), &[], REWRITE).expect("a plan");
-        let counts: Vec<usize> = dispatches.iter().map(|d| d.recipients.len()).collect();
+        let planned = plan(&view, &recipients(&many.join(" ")), &[], REWRITE).expect("a plan");
+        let counts: Vec<usize> = planned
+            .dispatches
+            .iter()
+            .map(|d| d.recipients.len())
+            .collect();
         assert_eq!(counts, [100, 100, 50]);
     }
 
@@ -453,5 +474,30 @@ mod tests {
         let differing = ["s@b.c", "h@b.c"].map(|text| text.parse().expect("an address"));
         assert_eq!(error, PlanError::Differing(differing.to_vec()));
         assert!(plan(&view, &recipients("a@b.c s@b.c"), &[], settings).is_ok());
+    }
+
+    #[test]
+    fn what_all_copies_need_is_planned_once() {
+        let many: Vec<String> = (0..1000).map(|n| format!("r{n}@b.c")).collect();
+        let head = format!(
+            "{}To: x@b.c\r\n{}",
+            "Sender: s@b.c\r\n".repeat(30),
+            "Bcc: y@b.c\r\n".repeat(29)
+        );
+        let view = HeaderView::new(head.as_bytes());
+        let base = override_edits(&view, &"a@b.c".parse().expect("an address"));
+        for hidden in [Hidden::Separate, Hidden::Bcc] {
+            let settings = PlanSettings { hidden, ..REWRITE };
+            let planned =
+                plan(&view, &recipients(&many.join(" ")), &base, settings).expect("a plan");
+            assert!(
+                planned
+                    .dispatches
+                    .iter()
+                    .all(|dispatch| dispatch.edits.len() <= 2)
+            );
+            let octets: u64 = planned.dispatches.iter().map(Dispatch::octets).sum();
+            assert!(octets + planned.shared.octets() < 150_000, "{octets}");
+        }
     }
 }

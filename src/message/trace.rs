@@ -5,7 +5,7 @@
 //! RFC 5321 §4.4, RFC 5322 §3.6, RFC 2045 §4
 
 use crate::clock::Timestamp;
-use crate::mail::{Mailbox, SessionFacts, SpoolId};
+use crate::mail::{Edit, Mailbox, ReceivedDetail, SessionFacts, SpoolId};
 
 use super::fields::HeaderView;
 
@@ -22,6 +22,8 @@ pub struct Received<'a> {
     pub at: Timestamp,
     /// Stands in for a missing From; `None` where the message has one.
     pub sender: Option<&'a Mailbox>,
+    /// How much of the session is told.
+    pub detail: ReceivedDetail,
 }
 
 /// The lines to prepend.
@@ -30,6 +32,7 @@ pub fn trace_headers(view: &HeaderView<'_>, received: &Received<'_>) -> Vec<u8> 
         id,
         hostname,
         facts,
+        detail,
         ..
     } = received;
     let address = facts.address();
@@ -43,9 +46,12 @@ pub fn trace_headers(view: &HeaderView<'_>, received: &Received<'_>) -> Vec<u8> 
         Some(name) => name,
     };
     let date = received.at.rfc5322();
+    let from = match detail {
+        ReceivedDetail::Full => format!("from {helo} ({literal})\r\n\t"),
+        ReceivedDetail::Anonymous => String::new(),
+    };
     let mut lines = format!(
-        "Received: from {helo} ({literal})\r\n\tby {hostname} with {} id {id};\r\n\t{date}\r\n\
-         X-Gateway-Id: {id}\r\n",
+        "Received: {from}by {hostname} with {} id {id};\r\n\t{date}\r\n{GATEWAY_ID}: {id}\r\n",
         facts.protocol()
     );
     if !view.has("Date") {
@@ -61,6 +67,71 @@ pub fn trace_headers(view: &HeaderView<'_>, received: &Received<'_>) -> Vec<u8> 
         lines.push_str("MIME-Version: 1.0\r\n");
     }
     lines.into_bytes()
+}
+
+/// The header that names our messages, at the provider and when they come back.
+const GATEWAY_ID: &str = "X-Gateway-Id";
+/// What a client's own one becomes: ours alone must be found when a mail is looked up.
+const ORIGINAL_GATEWAY_ID: &str = "X-Original-Gateway-Id";
+
+/// Edits that give the client's own `X-Gateway-Id` another name.
+pub fn gateway_id_edits(view: &HeaderView<'_>) -> Vec<Edit> {
+    view.named(GATEWAY_ID)
+        .map(|field| Edit {
+            start: field.name.start,
+            end: field.name.end,
+            text: ORIGINAL_GATEWAY_ID.to_owned(),
+        })
+        .collect()
+}
+
+/// How often a message may have been under way before it is taken for one that goes round in a circle.
+#[derive(Clone, Copy, Debug)]
+pub struct LoopLimits {
+    /// `Received:` fields.
+    pub received_max: usize,
+    /// Passes of this gateway.
+    pub passes_max: usize,
+}
+
+/// How often a message has been under way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Passes {
+    /// `Received:` fields.
+    pub received: usize,
+    /// Through this gateway: by its stamps, or by its ids where something in between removed the stamps.
+    pub here: usize,
+}
+
+impl Passes {
+    /// Counts them.
+    pub fn of(view: &HeaderView<'_>, hostname: &str) -> Self {
+        let ids = [GATEWAY_ID, ORIGINAL_GATEWAY_ID].map(|name| view.named(name).count());
+        let stamps = view
+            .named("Received")
+            .filter(|field| is_stamp(view.value(field), hostname));
+        Self {
+            received: view.named("Received").count(),
+            here: stamps.count().max(ids.iter().sum()),
+        }
+    }
+
+    /// Whether that is too often.
+    pub fn exceed(self, limits: LoopLimits) -> bool {
+        self.received >= limits.received_max || self.here >= limits.passes_max
+    }
+}
+
+/// `by HOST with PROTOCOL id ID`, as [`trace_headers`] writes it; a name alone, such as localhost, may be another's.
+fn is_stamp(value: &[u8], hostname: &str) -> bool {
+    let text = String::from_utf8_lossy(value);
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    words.windows(6).any(|words| {
+        let id = words[5].trim_end_matches(';');
+        (words[0], words[2], words[4]) == ("by", "with", "id")
+            && words[1].eq_ignore_ascii_case(hostname)
+            && id.parse::<SpoolId>().is_ok()
+    })
 }
 
 #[cfg(test)]
@@ -84,6 +155,7 @@ mod tests {
             facts: &facts,
             at: Timestamp(1_795_401_203_004),
             sender: Some(&sender),
+            detail: ReceivedDetail::Full,
         };
         let lines = trace_headers(&HeaderView::new(b"content-type: text/plain\r\n"), &received);
         assert_eq!(

@@ -78,6 +78,7 @@ impl Case {
             let null = ReversePath::Null;
             let reverse_path = self.reverse_path.as_ref().unwrap_or(&null);
             explained.sender_action = match policy.message(&submitter, reverse_path, header)? {
+                SenderAction::Canonical => "write From anew".to_owned(),
                 SenderAction::Keep => String::new(),
                 SenderAction::Complete(sender) => format!("add From {sender}"),
                 SenderAction::Override(sender) => format!("override {sender}"),

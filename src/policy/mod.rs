@@ -83,6 +83,8 @@ const STEPS_MAX: usize = 64;
 /// What happens to a message's sender.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SenderAction {
+    /// From, which can be read in two ways, is written in one.
+    Canonical,
     /// It stays.
     Keep,
     /// The header lacks one; this one is added.

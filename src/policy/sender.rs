@@ -76,6 +76,8 @@ impl Policy<'_> {
         reverse_path: &ReversePath,
         header: &HeaderSender,
     ) -> Result<SenderAction, Refusal> {
+        // Before anything is replaced: no override makes two senders one.
+        countable(header)?;
         let replacement = self.device(submitter).map(|(_, rule)| &rule.from_override);
         if let Some(FromOverride::Always(address)) = replacement {
             self.by_account(submitter, address, Place::Override)?;
@@ -107,15 +109,30 @@ impl Policy<'_> {
             addresses.try_for_each(|address| self.allowed(submitter, address, Place::Header))
         };
         match header {
-            HeaderSender::Several => Err(Refusal::ours(
-                reply::TWO_FROM_HEADERS,
-                "two readers would see two different senders",
+            HeaderSender::Several | HeaderSender::TooMany => {
+                countable(header).map(|()| SenderAction::Keep)
+            }
+            HeaderSender::Unreadable(text) if self.is_restricted(submitter)? => Err(Refusal::ours(
+                reply::from_unreadable(text),
+                "a list of senders can't be checked against a From that different programs read differently: set a \
+                 plain From on the device, or from_override here",
             )),
-            HeaderSender::Unreadable if self.is_restricted(submitter)? => Err(Refusal::ours(
-                reply::FROM_UNREADABLE,
-                "a list of senders can't be checked against a From that can be read in two ways",
-            )),
-            HeaderSender::Unreadable => Ok(SenderAction::Keep),
+            HeaderSender::Unreadable(_) => Ok(SenderAction::Keep),
+            HeaderSender::Doubtful(addresses, text) => {
+                if !self.is_restricted(submitter)? {
+                    return Ok(SenderAction::Keep);
+                }
+                match all_allowed(addresses) {
+                    Ok(()) => Ok(SenderAction::Canonical),
+                    // A rule that is not known now may allow it later.
+                    Err(refusal) if refusal.reply.code() < 500 => Err(refusal),
+                    Err(refusal) => Err(Refusal {
+                        reply: reply::from_unreadable(text),
+                        hint: format!("some programs read another sender in it: {}", refusal.hint),
+                        doubt: refusal.doubt,
+                    }),
+                }
+            }
             HeaderSender::Missing(others) => match reverse_path.mailbox() {
                 Some(mailbox) => {
                     all_allowed(others).map(|()| SenderAction::Complete(mailbox.clone()))
@@ -286,5 +303,20 @@ impl std::fmt::Display for Listed<'_> {
             (_, Some(entry)) => write!(f, ", {entry} is on it"),
             (_, None) => f.write_str(", not on it"),
         }
+    }
+}
+
+/// A header that names senders in one From, and few other fields.
+fn countable(header: &HeaderSender) -> Result<(), Refusal> {
+    match header {
+        HeaderSender::Several => Err(Refusal::ours(
+            reply::TWO_FROM_HEADERS,
+            "two readers would see two different senders",
+        )),
+        HeaderSender::TooMany => Err(Refusal::ours(
+            reply::TOO_MANY_SENDER_HEADERS,
+            "no mail program writes such a header: a faulty client, or an attack",
+        )),
+        _ => Ok(()),
     }
 }

@@ -186,6 +186,9 @@ fn mail<'a>(argument: &'a [u8], leniency: &Leniency) -> Command<'a> {
         Err(MailboxError::LocalNotAscii) => return Command::Unusable(reply::LOCAL_PART_NOT_ASCII),
         Err(_) => return Command::Wrong(reply::SENDER_SYNTAX),
     };
+    if mailbox.as_ref().is_some_and(Mailbox::has_odd_quotes) {
+        return Command::Unusable(reply::SENDER_QUOTED);
+    }
     if !parameters_are_known(&parameters, leniency) {
         return Command::Wrong(reply::PARAMETER_UNKNOWN);
     }
@@ -209,7 +212,11 @@ fn rcpt<'a>(argument: &'a [u8], leniency: &Leniency) -> Command<'a> {
     };
     match parse_path(argument, leniency.sloppy_paths) {
         Ok((Some(mailbox), parameters)) if parameters_are_known(&parameters, leniency) => {
-            if mailbox.is_literal() {
+            if mailbox.has_odd_quotes() {
+                Command::Unusable(reply::RECIPIENT_QUOTED)
+            } else if mailbox.is_impossible() {
+                Command::Unusable(reply::RECIPIENT_IMPOSSIBLE)
+            } else if mailbox.is_literal() {
                 Command::Unusable(reply::RECIPIENT_IS_LITERAL)
             } else if !mailbox.domain().contains('.') {
                 Command::Unusable(reply::RECIPIENT_UNROUTABLE)

@@ -30,12 +30,20 @@ pub enum Decoded {
 /// Where in a line the next octet stands. `true_start` says that the line began behind a true CRLF.
 #[derive(Clone, Copy, Debug)]
 enum Position {
-    LineStart { true_start: bool },
-    Dot { true_start: bool },
-    DotCr { true_start: bool },
+    LineStart {
+        true_start: bool,
+    },
+    Dot {
+        true_start: bool,
+    },
+    DotCr {
+        true_start: bool,
+    },
     InLine,
     Cr,
     CrCr,
+    /// A CR and dropped NULs behind it.
+    CrNul,
 }
 
 const AFTER_CRLF: Position = Position::LineStart { true_start: true };
@@ -104,6 +112,17 @@ impl DataDecoder {
                     index += 1;
                 }
 
+                (Position::Cr | Position::CrNul, 0) => {
+                    self.nul_stripped = true;
+                    self.at = Position::CrNul;
+                    index += 1;
+                }
+                // One line end, but none that a message may end behind.
+                (Position::CrNul, b'\n') => {
+                    self.end_line(out, AFTER_BARE);
+                    index += 1;
+                }
+                (Position::CrNul, _) => self.end_line(out, AFTER_BARE),
                 (Position::Cr | Position::CrCr, b'\n') => {
                     out.extend_from_slice(b"\r\n");
                     self.at = AFTER_CRLF;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::Timestamp;
 use crate::mail::Mailbox;
-use crate::message::{HeadCollector, HeaderView, read_addresses};
+use crate::message::{Head, HeadCollector, HeaderView, read_addresses};
 use crate::provider::read_date;
 
 use super::World;
@@ -572,7 +572,11 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
     let message = with_crlf(raw);
     let too_long = || Refusal::Member("mime_email", "header block too long".to_owned());
     let body = collector.feed(message).map_err(|_| too_long())?;
-    let (head, rest) = collector.finish().map_err(|_| too_long())?;
+    let Head {
+        block: head,
+        body: rest,
+        ..
+    } = collector.finish().map_err(|_| too_long())?;
     let view = HeaderView::new(&head);
     let addresses = |name: &str| -> Vec<Mailbox> {
         view.named(name)
@@ -664,10 +668,10 @@ pub(super) fn record_refusal(world: &World, body: &[u8], reply: &str) {
     let encoded = request["mime_email"].as_str().unwrap_or_default();
     let raw = Bytes::from(STANDARD.decode(encoded).unwrap_or_default());
     let mut collector = HeadCollector::new(HEAD_OCTETS_MAX);
-    let Ok(Ok((head, _))) = collector.feed(raw.clone()).map(|_| collector.finish()) else {
+    let Ok(Ok(head)) = collector.feed(raw.clone()).map(|_| collector.finish()) else {
         return;
     };
-    let view = HeaderView::new(&head);
+    let view = HeaderView::new(&head.block);
     let keys = |name: &str| -> Vec<String> {
         view.named(name)
             .flat_map(|field| read_addresses(view.value(field)).entries)

@@ -239,6 +239,7 @@ impl Store for MemoryStore {
             partly: part.partly,
             looked_up: part.looked_up,
             dispatch: message.submission.dispatches[key.number() as usize].clone(),
+            shared: message.submission.shared.clone(),
             envelope: message.submission.envelope.clone(),
             prefix: message.submission.prefix.clone(),
             head: message.submission.head.clone(),
@@ -487,7 +488,7 @@ impl Store for MemoryStore {
                         .iter()
                         .map(ToString::to_string)
                         .collect(),
-                    byte_exact: dispatch.edits.is_empty(),
+                    byte_exact: message.submission.shared.is_exact(dispatch),
                     attempts: part.attempts,
                     due_at: part.due_at,
                     possibly_duplicate: part.possibly_duplicate,

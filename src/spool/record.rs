@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::mail::{Diagnostic, Dispatch, DispatchId, Envelope, SpoolId};
+use crate::mail::{Diagnostic, Dispatch, DispatchId, Envelope, Shared, SpoolId};
 
 use super::standing::Trying;
 
@@ -34,16 +34,25 @@ pub struct Submission {
     pub head: Bytes,
     /// Octets of content as received.
     pub size: u64,
+    /// What all dispatches have in common.
+    pub shared: Shared,
     /// The plan; never empty.
     pub dispatches: Vec<Dispatch>,
 }
 
 impl Submission {
-    /// What each dispatch fills of the spool; together the message's octets.
+    /// What each dispatch fills of the spool: its own plan, and its share of the message and of what all have in common.
     pub(super) fn shares(&self) -> impl Iterator<Item = u64> {
+        let common = self.size + self.shared.octets();
         let count = self.dispatches.len().max(1) as u64;
-        let (share, rest) = (self.size / count, self.size % count);
-        (0..count).map(move |number| share + u64::from(number < rest))
+        let (share, rest) = (common / count, common % count);
+        let own = (0..).zip(&self.dispatches);
+        own.map(move |(number, dispatch)| share + u64::from(number < rest) + dispatch.octets())
+    }
+
+    /// What the message fills of the spool, its plans included.
+    pub fn octets(&self) -> u64 {
+        self.shares().sum()
     }
 }
 
@@ -176,6 +185,8 @@ pub struct Leased {
     pub looked_up: u32,
     /// Recipients and header edits.
     pub dispatch: Dispatch,
+    /// What all dispatches of the message have in common.
+    pub shared: Shared,
     /// Whom the message is from and to.
     pub envelope: Envelope,
     /// The trace headers in front.

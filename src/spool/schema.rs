@@ -9,7 +9,7 @@ use super::sqlite::trouble;
 use super::store::SpoolError;
 
 /// Each step leads from its index to the next version; none is ever changed once released.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     // All rows of a message share the upper bits of their key (record::DispatchKey), so that they
     // lie together and need no second index. One partial index serves every question about the
     // queue; settled rows are not in it, so history costs nothing.
@@ -95,6 +95,8 @@ const STEPS: [&str; 5] = [
          name TEXT PRIMARY KEY,
          value INTEGER NOT NULL
      ) STRICT;",
+    // What all dispatches of a message have in common: edits of its header block, once instead of in every plan.
+    "ALTER TABLE message ADD COLUMN shared TEXT;",
 ];
 
 /// Marks a file as ours: "s2gw" in ASCII.

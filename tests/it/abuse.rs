@@ -214,3 +214,36 @@ async fn a_malformed_bcc_is_shown_to_nobody() {
     }
     assert_eq!(site.simulator.deliveries().len(), 6);
 }
+
+#[tokio::test]
+async fn a_header_made_of_sender_fields_costs_nothing() {
+    let site = Site::start("").await;
+    let mut client = site.client().await;
+    client.say("EHLO x").await.expect("250");
+    let to: Vec<String> = (0..100).map(|n| format!("r{n}@example.org")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    for name in ["Sender", "Resent-From", "resent-sender"] {
+        let many = format!("{name}:\r\n").repeat(15_000);
+        let message = format!("From: Scanner\r\n{many}\r\nx\r\n");
+        let reply = client.try_send("a@example.com", &to, &message).await;
+        reply.expect("550 5.6.0 message has too many From or Sender headers");
+    }
+    let few = "Sender:\r\n".repeat(29);
+    let message = format!("From: Scanner\r\n{few}\r\nx\r\n");
+    let before = site.gateway.spool().used_octets();
+    client.send("a@example.com", &to, &message).await;
+    let after = site.gateway.spool().used_octets();
+    assert!(
+        after - before < 400_000,
+        "{} octets for 100 plans",
+        after - before
+    );
+    for delivery in site.delivered(100).await {
+        let raw = String::from_utf8_lossy(&delivery.raw);
+        assert!(
+            raw.contains("\r\nFrom: a@example.com\r\nX-Original-From: Scanner\r\n"),
+            "{raw}"
+        );
+        assert_eq!(raw.matches("\r\nX-Original-Sender:").count(), 29);
+    }
+}

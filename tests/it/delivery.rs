@@ -148,3 +148,74 @@ async fn a_sender_that_the_provider_refuses_bounces_with_its_words() {
     );
     site.stop().await;
 }
+
+#[tokio::test]
+async fn a_message_that_comes_back_again_and_again_is_refused() {
+    let site = Site::start("").await;
+    let (from, to) = ("a@example.com", ["b@example.org"]);
+    let mut message =
+        "From: a@example.com\r\nTo: b@example.org\r\nX-Gateway-Id: 1\r\n\r\nx\r\n".to_owned();
+    for pass in 1..=4 {
+        let id = site.send(from, &to, &message).await;
+        let deliveries = site.delivered(pass).await;
+        message = String::from_utf8(deliveries.last().unwrap().raw.to_vec()).unwrap();
+        let lines = |name: &str| {
+            message
+                .lines()
+                .filter(|line| line.starts_with(name))
+                .count()
+        };
+        assert_eq!(lines("X-Gateway-Id: "), 1, "{message}");
+        assert_eq!(
+            lines("X-Original-Gateway-Id: "),
+            usize::try_from(pass).unwrap()
+        );
+        assert!(message.contains(&format!("\r\nX-Gateway-Id: {id}\r\n")));
+    }
+    let mut client = site.client().await;
+    client.say("EHLO x").await.expect("250");
+    let reply = client.try_send(from, &to, &message).await;
+    reply.expect("554 5.4.6 message loops: 4 Received headers, 5 passes");
+    let received = "Received: from a by b; Thu, 1 Jan 1970 00:00:00 +0000\r\n".repeat(50);
+    let message = format!("{received}From: a@example.com\r\n\r\nx\r\n");
+    let reply = client.try_send(from, &to, &message).await;
+    reply.expect("554 5.4.6 message loops: 50 Received headers, 0 passes");
+    let spool = site.gateway.spool();
+    spool.probe().await.unwrap();
+    assert!(spool.refusals(1).await.unwrap()[0].contains("554 5.4.6"));
+    client
+        .send(from, &to, &message.replacen("Received", "X-Was", 1))
+        .await;
+}
+
+#[tokio::test]
+async fn an_anonymous_received_line_tells_recipients_nothing_of_the_lan() {
+    let site = Site::start("[headers]\nreceived = \"anonymous\"").await;
+    let id = site
+        .send(
+            "a@example.com",
+            &["b@example.org"],
+            "From: a@example.com\r\n\r\nx\r\n",
+        )
+        .await;
+    let raw = String::from_utf8(site.delivered(1).await[0].raw.to_vec()).unwrap();
+    assert!(
+        raw.starts_with(&format!(
+            "Received: by relay.test with ESMTP id {id};\r\n\t"
+        )),
+        "{raw}"
+    );
+    assert!(
+        !raw.contains("127.0.0.1") && !raw.contains("from test"),
+        "{raw}"
+    );
+    let record = site.settled(id).await;
+    assert_eq!(
+        (
+            record.origin.peer.to_string(),
+            record.origin.helo.as_deref()
+        ),
+        ("127.0.0.1".to_owned(), Some("test"))
+    );
+    site.stop().await;
+}

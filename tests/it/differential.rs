@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use smtp_proto::Request;
+use smtp2go_gateway::mail::Mailbox;
 use smtp2go_gateway::session::parse_path;
 
 fn path() -> impl Strategy<Value = String> {
@@ -43,5 +44,42 @@ proptest! {
             let ours = ours.replace('"', "");
             prop_assert_eq!(ours, from.address.trim_end_matches('.'));
         }
+    }
+}
+
+/// A quoted local part is legal, and programs in the wild read it as somebody else: mail-parser takes the quoted text
+/// for a name; nodemailer before 7.0.7 delivered to the address inside (GHSA-mm7p-fcc7-pg87). So nobody gets to use one.
+#[test]
+fn a_quoted_local_part_that_others_misread_is_refused() {
+    for local in [
+        "victim@site.test x",
+        "a,b",
+        "a;b",
+        "a:b",
+        "<v@site.test>",
+        "a(b)",
+        "a b",
+        r"\ann",
+        r"a\@b",
+    ] {
+        let address = format!("\"{local}\"@example.net");
+        let mailbox: Mailbox = address.parse().unwrap();
+        assert!(mailbox.has_odd_quotes(), "{address}");
+    }
+    let header = b"To: \"victim@site.test x\"@example.net\r\n\r\n";
+    let read = mail_parser::MessageParser::default()
+        .parse_headers(&header[..])
+        .unwrap();
+    let first = read.to().and_then(|to| to.first()).unwrap();
+    assert_ne!(first.address(), Some("\"victim@site.test x\"@example.net"));
+    for plain in [
+        "\"ann\"@example.net",
+        "ann@example.net",
+        "\"a..b\"@example.net",
+    ] {
+        assert!(
+            !plain.parse::<Mailbox>().unwrap().has_odd_quotes(),
+            "{plain}"
+        );
     }
 }

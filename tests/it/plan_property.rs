@@ -97,14 +97,16 @@ proptest! {
         let text = format!("{}Subject: x\r\n\r\n", fields.concat());
         let mut collector = HeadCollector::new(10_000);
         collector.feed(text.clone().into()).unwrap();
-        let (head, _) = collector.finish().unwrap();
+        let head = collector.finish().unwrap().block;
         let recipients = Recipients::new(envelope.iter().map(|text| text.parse::<Mailbox>().unwrap())).unwrap();
         let wanted: BTreeSet<String> = recipients.as_slice().iter().map(Mailbox::key).collect();
-        let dispatches = plan(&HeaderView::new(&head), &recipients, &[], settings).unwrap();
+        let planned = plan(&HeaderView::new(&head), &recipients, &[], settings).unwrap();
 
         let mut reached = Vec::new();
-        for dispatch in &dispatches {
-            let mut raw = apply_edits(&head, &dispatch.edits).unwrap();
+        for dispatch in &planned.dispatches {
+            prop_assert!(dispatch.edits.len() <= 2);
+            let edits = planned.shared.edits_of(dispatch);
+            let mut raw = apply_edits(&head, edits).unwrap();
             raw.extend_from_slice(b"\r\n");
             let mut here = named(&raw, "To");
             here.extend(named(&raw, "Cc"));

@@ -305,7 +305,12 @@ pub(crate) fn ask(rules: &Rules, words: &[String]) -> Case {
             text => ReversePath::Mailbox(mailbox(text)),
         }),
         header: value("header").map(|text| match text {
-            "unreadable" => HeaderSender::Unreadable,
+            "unreadable" => HeaderSender::Unreadable("Ann <ann".to_owned()),
+            "toomany" => HeaderSender::TooMany,
+            text if text.starts_with("doubtful:") => HeaderSender::Doubtful(
+                items(&text[9..]).map(mailbox).collect(),
+                "Ann, A <ann".to_owned(),
+            ),
             "several" => HeaderSender::Several,
             "missing" => HeaderSender::Missing(Vec::new()),
             addresses => HeaderSender::Addresses(items(addresses).map(mailbox).collect()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use smtp2go_gateway::clock::{Clock, Timestamp};
 use smtp2go_gateway::mail::{
-    Diagnostic, Dispatch, Envelope, Mailbox, Recipients, ReversePath, SpoolId,
+    Diagnostic, Dispatch, Edit, Envelope, Mailbox, Recipients, ReversePath, Shared, SpoolId,
 };
 use smtp2go_gateway::spool::{
     Content, Finding, LeaseRequest, Leased, MemoryStore, Order, Origin, RulesPart, Spool,
@@ -61,7 +61,7 @@ contract! {
     a_late_answer_settles_the_doubt_about_its_attempt
     a_doubt_stays_one_when_its_repeat_is_deferred
     what_is_on_its_way_is_held_when_its_attempt_ends
-    a_message_that_is_tried_for_ever_does_not_use_up_its_rows
+    what_dispatches_have_in_common_is_stored_once_and_counted
     a_held_dispatch_is_never_due
     an_operator_holds_releases_retries_and_drops
     a_stored_message_can_be_read_until_it_is_settled
@@ -106,11 +106,13 @@ pub(crate) fn submission(account: &str, recipients: &[&str]) -> Submission {
         prefix: Bytes::from_static(b"X-Gateway-Id: 1\r\n"),
         head: Bytes::from_static(b"Subject: x\r\n"),
         size: 20,
+        shared: Shared::default(),
         dispatches: all
             .into_iter()
             .map(|recipient| Dispatch {
                 recipients: vec![recipient],
                 edits: Vec::new(),
+                readdressed: false,
             })
             .collect(),
     }
@@ -394,25 +396,30 @@ async fn what_is_on_its_way_is_held_when_its_attempt_ends(spool: Spool) {
     assert_eq!(spool.counts().of(State::Held), 1);
 }
 
-async fn a_message_that_is_tried_for_ever_does_not_use_up_its_rows(spool: Spool) {
-    let to = ["b@site.test", "c@site.test"];
-    let id = store(&spool, submission("default", &to), b"x").await;
-    for _ in 0..4_200 {
-        for leased in lease(&spool, 2).await {
-            let deferred = Transition::Waiting(Clock.wall(), why());
-            attempt(&spool, &leased, deferred).await;
-        }
-    }
-    let next = store(&spool, submission("default", &["d@site.test"]), b"x").await;
-    for leased in lease(&spool, 3).await {
+async fn what_dispatches_have_in_common_is_stored_once_and_counted(spool: Spool) {
+    let edit = Edit {
+        start: 0,
+        end: 0,
+        text: "X-Original-".to_owned(),
+    };
+    let common = Submission {
+        shared: Shared {
+            edits: vec![edit.clone()],
+            ..Shared::default()
+        },
+        ..submission("default", &["b@site.test", "c@site.test"])
+    };
+    let octets = common.octets();
+    assert!(octets > common.size);
+    let id = store(&spool, common, b"x").await;
+    assert_eq!(spool.lane_octets("default", "printer"), octets);
+    for leased in lease(&spool, 2).await {
+        assert_eq!(leased.shared.edits_of(&leased.dispatch), [&edit]);
         attempt(&spool, &leased, accepted()).await;
     }
     let record = spool.show(id).await.unwrap().unwrap();
-    assert_eq!(record.events.len(), 8192 + 2);
-    let last = &record.events[8192..];
-    assert!(last.iter().all(|event| event.event == "accepted"));
-    let record = spool.show(next).await.unwrap().unwrap();
-    assert_eq!(record.events.len(), 1, "the next message's own");
+    assert!(record.parts.iter().all(|part| !part.byte_exact));
+    assert_eq!(spool.lane_octets("default", "printer"), 0);
 }
 
 async fn a_held_dispatch_is_never_due(spool: Spool) {
@@ -600,17 +607,17 @@ async fn octets_that_wait_are_counted_by_device(spool: Spool) {
     let to = ["b@site.test", "c@site.test"];
     store(&spool, submission("default", &to), b"x").await;
     store(&spool, submission("default", &["b@site.test"]), b"x").await;
-    assert_eq!(spool.lane_octets("default", "printer"), 40);
+    assert_eq!(spool.lane_octets("default", "printer"), 73);
     assert_eq!(spool.lane_octets("default", "ups"), 0);
     let leased = lease(&spool, 3).await;
     attempt(&spool, &leased[0], accepted()).await;
     assert_eq!(
         spool.lane_octets("default", "printer"),
-        30,
+        52,
         "half of it waits"
     );
     attempt(&spool, &leased[1], accepted()).await;
-    assert_eq!(spool.lane_octets("default", "printer"), 20);
+    assert_eq!(spool.lane_octets("default", "printer"), 31);
     let id = leased[2].id.spool_id;
     spool.release(&leased[2]).await;
     spool.order(id, Order::Drop).await.unwrap();
@@ -812,6 +819,7 @@ async fn a_spool_of_an_older_version_is_brought_up_to_date_with_what_waits_in_it
         ALTER TABLE dispatch DROP COLUMN doubt_since;
         ALTER TABLE dispatch DROP COLUMN hold_next;
         ALTER TABLE dispatch DROP COLUMN partly;
+        ALTER TABLE message DROP COLUMN shared;
         PRAGMA user_version = 2;";
     database.execute_batch(back_to_version_2).unwrap();
     database.close().unwrap();
@@ -873,7 +881,7 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
         (&b"not a database at all, but a text"[..], "Foreign"),
         (&b"short"[..], "Foreign"),
         (&foreign, "Foreign"),
-        (&newer, "Newer { found: 99, known: 5 }"),
+        (&newer, "Newer { found: 99, known: 6 }"),
         (&damaged, "Damaged"),
         (&truncated, "Damaged"),
     ] {
@@ -958,4 +966,40 @@ async fn history_goes_before_it_keeps_mail_out() {
     }
     assert!(spool.used_octets() < 500_000, "{}", spool.used_octets());
     assert!(spool.show(first.unwrap()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_message_that_is_tried_for_ever_does_not_use_up_its_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let before = spool(sqlite(directory.path()));
+    let to = ["b@site.test", "c@site.test"];
+    let id = store(&before, submission("default", &to), b"x").await;
+    before.close().await;
+    // As if it had been tried for years.
+    let database = rusqlite::Connection::open(directory.path().join("spool.db")).unwrap();
+    let years = "UPDATE message SET events = 8190";
+    database.execute_batch(years).unwrap();
+    database.close().unwrap();
+
+    let after = spool(sqlite(directory.path()));
+    for _ in 0..5 {
+        for leased in lease(&after, 2).await {
+            let deferred = Transition::Waiting(Clock.wall(), why());
+            attempt(&after, &leased, deferred).await;
+        }
+    }
+    let next = store(&after, submission("default", &["d@site.test"]), b"x").await;
+    for leased in lease(&after, 3).await {
+        attempt(&after, &leased, accepted()).await;
+    }
+    let record = after.show(id).await.unwrap().unwrap();
+    assert_eq!(
+        record.events.len(),
+        4,
+        "two kept one by one, and the newest of each"
+    );
+    let last = &record.events[2..];
+    assert!(last.iter().all(|event| event.event == "accepted"));
+    let record = after.show(next).await.unwrap().unwrap();
+    assert_eq!(record.events.len(), 1, "the next message's own");
 }

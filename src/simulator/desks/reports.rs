@@ -219,10 +219,10 @@ pub(in super::super) fn header_of(raw: Bytes, name: &str) -> String {
     let Ok(()) = collector.feed(raw).map(drop) else {
         return String::new();
     };
-    let Ok((head, _)) = collector.finish() else {
+    let Ok(head) = collector.finish() else {
         return String::new();
     };
-    let view = HeaderView::new(&head);
+    let view = HeaderView::new(&head.block);
     let value = view
         .named(name)
         .next()

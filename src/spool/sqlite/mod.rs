@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 
 use self::disk::Disk;
 use crate::clock::Timestamp;
-use crate::mail::{Diagnostic, DispatchId, SpoolId};
+use crate::mail::{Diagnostic, DispatchId, Shared, SpoolId};
 
 use super::record::{
     Attempt, Content, DispatchKey, EVENTS_MAX, EventRecord, Finding, Leased, MessageKey,
@@ -321,6 +321,7 @@ impl SqliteStore {
             partly: due.partly,
             looked_up: due.looked_up,
             dispatch: from_json(&due.plan)?,
+            shared: read_shared(due.shared.as_deref())?,
             envelope: from_json(&due.envelope)?,
             prefix,
             head,
@@ -412,8 +413,8 @@ impl Store for SqliteStore {
         let lane = submission.lane.as_str();
         self.execute(
             "INSERT INTO message (key, id, received_at, account, device, origin, envelope, size,
-                 prefix_octets, body_octets, chunks, dispatches, unsettled)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)",
+                 prefix_octets, body_octets, chunks, dispatches, unsettled, shared)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13)",
             params![
                 key.0,
                 submission.id.as_bytes(),
@@ -427,10 +428,11 @@ impl Store for SqliteStore {
                 body_octets as i64,
                 chunks,
                 count as i64,
+                (!submission.shared.is_empty()).then(|| to_json(&submission.shared)),
             ],
         )?;
         self.lanes
-            .add(&submission.account, lane, submission.size as i64);
+            .add(&submission.account, lane, submission.octets() as i64);
         let shares = submission.shares();
         for ((number, dispatch), octets) in (0..).zip(&submission.dispatches).zip(shares) {
             self.execute(
@@ -483,7 +485,7 @@ impl Store for SqliteStore {
                     "SELECT d.key, d.looked_up, d.attempts, d.state, d.plan, m.id, m.account, m.device,
                          m.received_at, m.envelope, m.prefix_octets, m.body_octets, m.chunks,
                          d.lane, d.attempted_at, d.doubt_since, d.partly, d.trying_ms, d.trying_run,
-                         d.trying_mark
+                         d.trying_mark, m.shared
                      FROM dispatch d JOIN message m ON m.key = d.key / 1048576
                      WHERE d.account = ?1 AND d.state = ?2 AND d.state <= 4 AND d.lane = ?4
                          AND d.due_at <= ?3
@@ -873,6 +875,7 @@ struct Due {
     attempted_at: Option<Timestamp>,
     doubt_since: Option<Timestamp>,
     partly: bool,
+    shared: Option<String>,
     plan: String,
     id: SpoolId,
     account: String,
@@ -906,8 +909,14 @@ impl Due {
             doubt_since: row.get::<_, Option<i64>>(15)?.map(Timestamp),
             partly: row.get(16)?,
             trying: read_trying(row, 17)?,
+            shared: row.get(20)?,
         })
     }
+}
+
+/// What all dispatches of a message have in common.
+fn read_shared(text: Option<&str>) -> Result<Shared, SpoolError> {
+    text.map_or_else(|| Ok(Shared::default()), from_json)
 }
 
 /// Three columns, beginning with this one.

@@ -3,13 +3,13 @@
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use crate::clock::Timestamp;
-use crate::mail::{Dispatch, Envelope, SpoolId};
+use crate::mail::{Dispatch, Envelope, Shared, SpoolId};
 
 use super::super::record::{
     DispatchKey, DispatchRecord, EventRecord, MessageKey, MessageRecord, Origin, QueueRow, State,
 };
 use super::super::store::{SpoolError, Store as _};
-use super::{SqliteStore, damaged, from_json, trouble};
+use super::{SqliteStore, damaged, from_json, read_shared, trouble};
 
 impl SqliteStore {
     /// The rows of a queue listing.
@@ -88,6 +88,7 @@ impl SqliteStore {
     }
 
     pub(super) fn parts(&self, key: MessageKey) -> Result<Vec<DispatchRecord>, SpoolError> {
+        let shared = self.shared(key)?;
         let mut statement = self
             .connection
             .prepare_cached(
@@ -111,7 +112,7 @@ impl SqliteStore {
                     .iter()
                     .map(ToString::to_string)
                     .collect(),
-                byte_exact: dispatch.edits.is_empty(),
+                byte_exact: shared.is_exact(&dispatch),
                 attempts: row.get(3).map_err(trouble)?,
                 due_at: row
                     .get::<_, Option<i64>>(2)
@@ -121,6 +122,16 @@ impl SqliteStore {
             });
         }
         Ok(parts)
+    }
+
+    /// What all dispatches of a message have in common.
+    fn shared(&self, key: MessageKey) -> Result<Shared, SpoolError> {
+        let text: Option<String> = self
+            .connection
+            .prepare_cached("SELECT shared FROM message WHERE key = ?1")
+            .and_then(|mut statement| statement.query_row([key.0], |row| row.get(0)))
+            .map_err(trouble)?;
+        read_shared(text.as_deref())
     }
 
     fn events(&self, key: MessageKey) -> Result<Vec<EventRecord>, SpoolError> {
