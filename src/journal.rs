@@ -12,7 +12,7 @@ use tracing::{debug, error, info, warn};
 use crate::clock::Timestamp;
 use crate::mail::{
     Diagnostic, DispatchId, Envelope, Outcome, Reply, SectionName, SessionEvent, SessionFacts,
-    SpoolId, Submitter,
+    SpoolId, Submitter, escaped,
 };
 use crate::telemetry;
 
@@ -58,13 +58,19 @@ impl Journal {
         debug!(session = %facts.session, peer = %facts.address(), device, "signed in");
     }
 
-    /// A client failed to sign in. The name it gave may be a password typed into the wrong field,
-    /// so it is not written down.
-    pub fn sign_in_refused(&self, facts: &SessionFacts, device: Option<&str>, hint: &str) {
+    /// A client failed to sign in. The name is the one that was sent: a slip in it is what most often is wrong.
+    pub fn sign_in_refused(
+        &self,
+        facts: &SessionFacts,
+        name: &str,
+        device: Option<&str>,
+        hint: &str,
+    ) {
+        let name = escaped(name);
         counter!(telemetry::SIGN_INS, "result" => "refused").increment(1);
         warn!(
             session = %facts.session, listener = %facts.listener, peer = %facts.address(),
-            device, hint, "sign-in refused"
+            name, device, hint, "sign-in refused"
         );
     }
 

@@ -103,6 +103,11 @@ impl Demo {
         first.copied().unwrap_or(nowhere)
     }
 
+    /// The key that the simulator takes.
+    pub fn api_key(&self) -> &'static str {
+        API_KEY
+    }
+
     /// Sends the sample scan as a device would; returns the name it was given.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ use crate::spool::{Space, Spool, SpoolError, SqliteStore, volatile_storage};
 use crate::sync::{Publisher, SyncHandle, Synchroniser};
 use crate::telemetry;
 
+use super::surroundings::{Others, other_writers};
 use super::{parts, surroundings};
 
 /// See the module's documentation.
@@ -66,6 +67,12 @@ pub enum StartError {
         /// What it lies in.
         storage: &'static str,
     },
+    /// Everybody on this machine may write to the data directory.
+    #[error("the data directory {} may be written by everybody", path.display())]
+    Exposed {
+        /// `data_dir`
+        path: PathBuf,
+    },
     /// The spool.
     #[error("cannot open the spool {}", path.display())]
     Spool {
@@ -104,6 +111,9 @@ impl StartError {
             Self::Volatile { .. } => {
                 "mount a volume there, or set data_dir to a disk; spool.require_persistent_spool = false \
                  makes it a warning"
+            }
+            Self::Exposed { .. } => {
+                "take that right away (chmod o-w), or set data_dir to a new directory inside it"
             }
             Self::Spool { source, .. } => match source {
                 SpoolError::Foreign | SpoolError::Damaged(_) => {
@@ -345,6 +355,18 @@ fn open_spool(config: &Config, clock: Clock) -> Result<Spool, StartError> {
         source,
     };
     make_private(&config.data_dir).map_err(failed)?;
+    match other_writers(&config.data_dir).map_err(failed)? {
+        Others::Nobody => {}
+        Others::Some => {
+            let data_dir = config.data_dir.display();
+            let hint = "give it to this user alone: chown and chmod 700";
+            tracing::warn!(%data_dir, hint, "others may write to the data directory");
+        }
+        Others::Everybody => {
+            let path = config.data_dir.clone();
+            return Err(StartError::Exposed { path });
+        }
+    }
     if let Some(storage) = volatile_storage(&config.data_dir) {
         if config.spool.require_persistent {
             return Err(StartError::Volatile {

@@ -10,5 +10,5 @@ mod surroundings;
 
 pub use demo::{Demo, DemoError, DemoSettings};
 pub use gateway::{Gateway, StartError};
-pub use parts::provider;
-pub use surroundings::{in_container, shared_addresses};
+pub use parts::{check_files, provider};
+pub use surroundings::{Others, in_container, other_writers, shared_addresses};

@@ -8,12 +8,13 @@ use std::time::Duration;
 use crate::auth::{User, Verifier};
 use crate::clock::Clock;
 use crate::config::{
-    AccountConfig, Config, Credential, ForwardConfig, ListenerConfig, Profile, TlsConfig,
-    TlsMode as Mode, UnknownPolicy,
+    AccountConfig, Config, ConfigError, Credential, ForwardConfig, ListenerConfig, Mistake,
+    Profile, TlsConfig, TlsMode as Mode, UnknownPolicy,
 };
 use crate::forward::{Backoff, ForwardSettings, Unknown};
 use crate::http::{self, Bounds, ClientError, ClientSettings};
 use crate::intake::IntakeSettings;
+use crate::journal::Chain;
 use crate::listen::{Certificate, CertificateError, ListenerSettings, TlsMode};
 use crate::mail::{DeviceRule, IpRule, ListenerRule, Rules};
 use crate::message::{LoopLimits, PlanSettings};
@@ -164,6 +165,54 @@ pub fn provider(config: &Config, of: &AccountConfig) -> Result<Provider, ClientE
         account(of),
         deadlines(&config.forward),
     ))
+}
+
+/// Loads every certificate, key and authority that the settings name, as a start would.
+///
+/// # Errors
+/// All that can't be used, each under its key.
+pub fn check_files(config: &Config) -> Result<(), ConfigError> {
+    let mut mistakes = Vec::new();
+    let mut add = |key: String, path: &Path, error: &dyn std::error::Error| {
+        mistakes.push(Mistake {
+            key,
+            value: format!("{path:?}"),
+            expected: format!("a file that can be used ({})", Chain(error)),
+        });
+    };
+    for (name, listener) in &config.listeners {
+        let Some((cert, key)) = &listener.tls.files else {
+            continue;
+        };
+        if let Err(error) = Certificate::load(cert, key, Clock) {
+            let at_fault = match &error {
+                CertificateError::File { path, .. } | CertificateError::Content { path, .. } => {
+                    path
+                }
+                CertificateError::Generate(_) => cert,
+            };
+            let word = if at_fault == key {
+                "key_file"
+            } else {
+                "cert_file"
+            };
+            add(format!("listeners.{name}.{word}"), at_fault, &error);
+        }
+    }
+    if let Some(authorities) = &config.forward.ca_file {
+        let settings = ClientSettings {
+            connect_timeout: config.forward.connect_timeout,
+            ca_file: Some(authorities.clone()),
+            proxy: false,
+        };
+        if let Err(error) = http::client(&settings) {
+            add("forward.ca_file".to_owned(), authorities, &error);
+        }
+    }
+    match mistakes.is_empty() {
+        true => Ok(()),
+        false => Err(ConfigError { mistakes }),
+    }
 }
 
 pub(super) fn forward(config: &ForwardConfig, account: &str, drain: Duration) -> ForwardSettings {

@@ -22,6 +22,34 @@ pub fn in_container() -> bool {
         || Path::new("/var/run/secrets/kubernetes.io").exists()
 }
 
+/// Who may write to a directory beside its owner and this process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Others {
+    /// Nobody but the system's administrator.
+    Nobody,
+    /// A group, or another user.
+    Some,
+    /// Everybody on this machine.
+    Everybody,
+}
+
+/// Who else may write to this directory, and so replace what is in it.
+///
+/// # Errors
+/// When it can't be looked at.
+pub fn other_writers(directory: &Path) -> std::io::Result<Others> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = std::fs::metadata(directory)?;
+    // The kernel gives a process's own entry to whom it runs as.
+    let ours = std::fs::metadata("/proc/self").map_or(found.uid(), |own| own.uid());
+    Ok(match found.mode() {
+        mode if mode & 0o002 != 0 => Others::Everybody,
+        mode if mode & 0o020 != 0 => Others::Some,
+        _ if ![ours, 0].contains(&found.uid()) => Others::Some,
+        _ => Others::Nobody,
+    })
+}
+
 /// Gateways of default routes, from `/proc/net/route`.
 fn default_gateways(routes: &str) -> Vec<IpAddr> {
     let gateway = |line: &str| {

@@ -2,8 +2,7 @@
 //!
 //! What is counted is a pair of client address and user name: a whole site is never shut out because one device
 //! has an old password, and neither is a user because somebody elsewhere guesses. Names that nobody has are
-//! counted like others. What is kept is a keyed hash of the pair; the name may be a password that was typed into
-//! the wrong field.
+//! counted like others. What is kept is a keyed hash of the pair, of the same size whatever the name is.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

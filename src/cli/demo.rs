@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::app::{Demo, DemoSettings};
+use crate::clock::Clock;
 use crate::mail::SpoolId;
 use crate::spool::MessageRecord;
 use crate::telemetry;
@@ -12,6 +13,7 @@ use super::arguments::DemoOptions;
 use super::failure::Failure;
 use super::run::wait_for_stop;
 use super::show;
+use super::terminal::{note, say};
 
 /// Starts gateway and simulator, sends the sample scan, shows its trace.
 pub(super) async fn demo(options: DemoOptions) -> Result<(), Failure> {
@@ -40,17 +42,21 @@ pub(super) async fn demo(options: DemoOptions) -> Result<(), Failure> {
 }
 
 async fn tell(demo: &Demo, once: bool) -> Result<(), Failure> {
-    println!("smtp      {}", demo.smtp());
-    println!("admin     http://{}/", demo.gateway.admin());
-    println!("api       {}", demo.simulator.api_url());
-    println!("delivered http://{}/_deliveries", demo.simulator.address());
+    let (smtp, api) = (demo.smtp(), demo.simulator.api_url());
+    say(&format!(
+        "smtp      {smtp}\nadmin     http://{}/\napi       {api}\napi key   {}\n\
+         delivered http://{}/_deliveries\n",
+        demo.gateway.admin(),
+        demo.api_key(),
+        demo.simulator.address()
+    ))?;
     let id = demo
         .send_sample_scan()
         .await
         .map_err(|error| Failure::of(&error))?;
     let record = settled(demo, id).await?;
-    println!("\nThe sample scan:\n");
-    print!("{}", show::trace(&record));
+    let trace = show::trace(&record, Clock.wall());
+    say(&format!("\nThe sample scan:\n\n{trace}"))?;
     if !record
         .parts
         .iter()
@@ -58,18 +64,22 @@ async fn tell(demo: &Demo, once: bool) -> Result<(), Failure> {
     {
         return Err(Failure::new("the sample scan was not delivered"));
     }
-    println!("\nWhat the provider delivered:\n");
+    say("\nWhat the provider delivered:\n\n")?;
     for delivery in demo.simulator.deliveries() {
-        println!("{}  {}", delivery.email_id, delivery.recipients.join(", "));
+        let recipients = delivery.recipients.join(", ");
+        say(&format!("{}  {recipients}\n", delivery.email_id))?;
     }
     if once {
         return Ok(());
     }
-    println!(
-        "\nPoint a device or a mail client at {}. Ctrl-C ends the demo.",
-        demo.smtp()
-    );
-    println!("It may sign in as scanner with the password scan-2-mail.");
+    say(&format!(
+        "\nPoint a device or a mail client at {smtp}; it may sign in as scanner with the password scan-2-mail. Try:\n\n\
+         swaks --server {smtp} --auth-user scanner --auth-password scan-2-mail --from scanner@example.com --to \
+         office@example.org\n\
+         S2G__ACCOUNTS__DEFAULT__API_URL={api} SMTP2GO_API_KEY={} smtp2go-gateway api activity search\n\n\
+         Ctrl-C ends the demo.\n",
+        demo.api_key()
+    ))?;
     wait_for_stop().await
 }
 
@@ -106,7 +116,10 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let path: &Path = &self.0;
         if let Err(error) = std::fs::remove_dir_all(path) {
-            eprintln!("error: cannot remove {}: {error}", path.display());
+            note(&format!(
+                "error: cannot remove {}: {error}\n",
+                path.display()
+            ));
         }
     }
 }

@@ -4,18 +4,20 @@ use crate::auth::GeneratedCredential;
 
 use super::arguments::PasswordOptions;
 use super::failure::Failure;
+use super::terminal::say;
 
 pub(super) fn password(options: PasswordOptions) -> Result<(), Failure> {
     let made = GeneratedCredential::new(&options.username).map_err(|error| Failure::of(&error))?;
     let device = options.device.unwrap_or_else(|| made.username.clone());
-    println!("Type this into the device; the password is not stored and not shown again:\n");
-    println!("  username  {}", made.username);
-    println!("  password  {}\n", made.password.expose());
-    println!("Put this into the settings:\n");
-    println!("  [devices.{}]", quoted_if_needed(&device));
-    println!("  username = \"{}\"", made.username);
-    println!("  password_hash = \"{}\"", made.hash);
-    Ok(())
+    say(&format!(
+        "Type this into the device; the password is not stored and not shown again:\n\n  \
+         username  {name}\n  password  {}\n\nPut this into the settings:\n\n  [devices.{}]\n  \
+         username = \"{name}\"\n  password_hash = \"{}\"\n",
+        made.password.expose(),
+        quoted_if_needed(&device),
+        made.hash,
+        name = made.username,
+    ))
 }
 
 /// TOML takes bare keys of letters, digits, `-` and `_`.

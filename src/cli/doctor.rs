@@ -1,33 +1,39 @@
 //! `doctor`: looks at everything that mail needs, and says what to do about what is wrong.
 //!
-//! It needs no running gateway; with one it also looks at the rules in force. Nothing is changed anywhere.
+//! It needs no running gateway; with one it also looks at the rules in force. What it makes to see whether it can be
+//! made, it takes away again.
 
-use std::net::IpAddr;
+use std::io::{ErrorKind, Write as _};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::DATE;
 use serde::Serialize;
 
-use crate::app;
+use crate::app::{self, Others};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{AccountConfig, Config, Settings, Sources};
+use crate::config::{AccountConfig, Config, DeviceConfig, Settings, Sources};
 use crate::http::{ClientSettings, client};
 use crate::journal::Chain;
+use crate::listen::try_bind;
+use crate::mail::{
+    AccountRules, AddressPattern, FromOverride, ListMode, Mailbox, SectionName, Standing,
+};
 use crate::provider::groups::activity::SearchActivity;
-use crate::provider::groups::api_keys::ViewPermissions;
+use crate::provider::groups::api_keys::{ApiKey, ViewApiKeys, ViewPermissions};
 use crate::provider::groups::email::SendMimeEmail;
 use crate::provider::groups::ip_allow_list::ViewIpAllowList;
 use crate::provider::groups::users::ViewSmtpUsers;
 use crate::provider::{Disposition, Endpoint, Permissions, Provider};
 use crate::spool::volatile_storage;
-use crate::sync::{SectionState, SectionStatus};
+use crate::sync::{SectionState, SectionStatus, look, permission_for};
 
 use super::api::printable;
 use super::arguments::{DoctorOptions, RemoteOptions};
 use super::failure::Failure;
-use super::queue::print_json;
 use super::remote::Remote;
+use super::terminal::{json, say};
 
 /// What one look found.
 #[derive(Debug, Serialize)]
@@ -74,19 +80,21 @@ pub(super) async fn doctor(options: DoctorOptions) -> Result<(), Failure> {
     let config = Config::resolve(&settings)?;
     let mut findings = Findings::default();
     findings.ok("settings", "valid");
+    files(&config, &mut findings);
     storage(&config, &mut findings);
     addresses(&config, &mut findings);
     for (name, of) in &config.accounts {
         account(&config, &sources, name, of, &mut findings).await;
     }
-    gateway(options.remote, &mut findings).await;
+    let running = gateway(options.remote, &mut findings).await;
+    bindings(&config, running, &mut findings);
     let failed = findings
         .0
         .iter()
         .filter(|one| one.result == Verdict::Fail)
         .count();
     if options.json {
-        print_json(&findings.0)?;
+        json(&findings.0)?;
     } else {
         for finding in &findings.0 {
             let word = match finding.result {
@@ -94,9 +102,14 @@ pub(super) async fn doctor(options: DoctorOptions) -> Result<(), Failure> {
                 Verdict::Warn => "warn",
                 Verdict::Fail => "FAIL",
             };
-            println!("{word}  {}: {}", finding.check, printable(&finding.words));
+            let line = |text: &str| printable(text);
+            say(&format!(
+                "{word}  {}: {}\n",
+                line(&finding.check),
+                line(&finding.words)
+            ))?;
             if !finding.hint.is_empty() {
-                println!("      hint: {}", printable(&finding.hint));
+                say(&format!("      hint: {}\n", line(&finding.hint)))?;
             }
         }
     }
@@ -107,6 +120,81 @@ pub(super) async fn doctor(options: DoctorOptions) -> Result<(), Failure> {
     }
 }
 
+/// Certificates, keys and authorities, loaded as a start would.
+fn files(config: &Config, findings: &mut Findings) {
+    match app::check_files(config) {
+        Ok(()) => findings.ok("files", "every certificate and key can be used"),
+        Err(error) => {
+            for mistake in error.mistakes {
+                findings.add(Verdict::Fail, "files", mistake.to_string(), "");
+            }
+        }
+    }
+}
+
+/// Every address that mail or operators come to.
+fn bindings(config: &Config, running: bool, findings: &mut Findings) {
+    let mut wanted: Vec<(String, SocketAddr, &[SocketAddr])> = Vec::new();
+    for (name, listener) in &config.listeners {
+        for address in &listener.bind {
+            wanted.push((format!("listener {name}"), *address, &listener.bind));
+        }
+    }
+    wanted.push(("admin".to_owned(), config.admin.bind, &[]));
+    for (check, address, all) in wanted {
+        let error = match try_bind(address, all) {
+            Ok(()) => {
+                findings.ok(&check, format!("{address} can be listened on"));
+                continue;
+            }
+            Err(error) => error,
+        };
+        if error.kind() == ErrorKind::AddrInUse && running {
+            let words = format!("{address} is taken, as it should be while a gateway runs");
+            findings.ok(&check, words);
+            continue;
+        }
+        let hint = match error.kind() {
+            ErrorKind::AddrInUse => {
+                "another program listens there: stop it, or choose another port"
+            }
+            ErrorKind::PermissionDenied => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
+            ErrorKind::AddrNotAvailable => "this machine has no such address",
+            _ => "",
+        };
+        let words = format!("{address} can't be listened on: {error}");
+        findings.add(Verdict::Fail, &check, words, hint);
+    }
+}
+
+/// Makes the directory as a start would, writes to it, and leaves everything as it was.
+fn try_directory(directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let missing = directory.ancestors().take_while(|path| !path.exists());
+    let mut missing: Vec<&Path> = missing
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
+    missing.reverse();
+    let mut made = Vec::new();
+    let tried = (|| {
+        for path in missing {
+            std::fs::DirBuilder::new().mode(0o700).create(path)?;
+            made.push(path);
+        }
+        let probe = directory.join(format!(".doctor-{}", uuid::Uuid::now_v7().simple()));
+        let written = std::fs::File::create_new(&probe)
+            .and_then(|mut file| file.write_all(b"x").and_then(|()| file.sync_all()));
+        if written.is_ok() {
+            std::fs::remove_file(&probe)?;
+        }
+        written
+    })();
+    for path in made.into_iter().rev() {
+        drop(std::fs::remove_dir(path));
+    }
+    tried
+}
+
 fn storage(config: &Config, findings: &mut Findings) {
     let directory = &config.data_dir;
     // The gateway makes it at its first start: what counts until then is where it would be.
@@ -114,10 +202,23 @@ fn storage(config: &Config, findings: &mut Findings) {
     let existing = existing.unwrap_or(Path::new("/"));
     let check = "data directory";
     let shown = directory.display();
-    if rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_err() {
-        let words = format!("{shown} can't be written by this user");
+    let others = app::other_writers(directory).unwrap_or(Others::Nobody);
+    if let Err(error) = try_directory(directory) {
+        let words = format!("{shown} can't be made or written by this user: {error}");
         let hint = "run doctor as the gateway's user, or set data_dir";
         findings.add(Verdict::Fail, check, words, hint);
+    } else if others == Others::Everybody {
+        let words = format!("{shown} may be written by everybody on this machine");
+        findings.add(
+            Verdict::Fail,
+            check,
+            words,
+            "take that right away: chmod o-w",
+        );
+    } else if others == Others::Some {
+        let words = format!("{shown} may be written by others, too");
+        let hint = "give it to the gateway's user alone: chown and chmod 700";
+        findings.add(Verdict::Warn, check, words, hint);
     } else if let Some(storage) = volatile_storage(existing) {
         let words = format!("{shown} lies in {storage}");
         let hint = "mount a volume there, or set data_dir to a disk";
@@ -255,6 +356,21 @@ async fn account(
         }
     };
     features(config, &permissions, &check, findings);
+    if permissions.cover(ViewApiKeys::PATH) {
+        key_settings(&provider, of, &check, findings).await;
+    } else {
+        let hint = "with permission for /api_keys/view doctor shows what the key does to mail: tracking, footer, sandbox, \
+                    bounces, copies";
+        findings.add(Verdict::Ok, &check("key settings"), "not shown", hint);
+    }
+    devices(
+        config,
+        name,
+        (&provider, &permissions),
+        &check("devices"),
+        findings,
+    )
+    .await;
     if permissions.cover(ViewSmtpUsers::PATH) && config.sync.user_sign_in {
         passwords(&provider, &check("users"), findings).await;
     }
@@ -412,6 +528,167 @@ fn features(
     }
 }
 
+/// What the key does to mail beside sending it.
+async fn key_settings(
+    provider: &Provider,
+    of: &AccountConfig,
+    check: &impl Fn(&str) -> String,
+    findings: &mut Findings,
+) {
+    let check = check("key settings");
+    let key = of.api_key.expose();
+    // What names a key are its first letters (NOTES section 1).
+    let name: String = key.chars().take(16).collect();
+    let request = ViewApiKeys {
+        id: Some(key.clone()),
+        ..ViewApiKeys::default()
+    };
+    let found = match provider.call(&request).await {
+        Ok(found) => found.items,
+        Err(error) => {
+            findings.add(Verdict::Warn, &check, Chain(&error).to_string(), "");
+            return;
+        }
+    };
+    let named = |key: &&ApiKey| key.username.as_deref() == Some(&name);
+    let Some(key) = found.iter().find(named) else {
+        findings.ok(&check, "the provider does not list this key");
+        return;
+    };
+    let before = findings.0.len();
+    match key.status.as_deref() {
+        Some("sandbox") => {
+            let hint = "set the key's status to allowed: `api api-keys patch`";
+            let words = "sandbox: mail is accepted, counted and thrown away";
+            findings.add(Verdict::Fail, &check, words, hint);
+        }
+        Some("blocked") => findings.add(Verdict::Fail, &check, "the key is blocked", ""),
+        _ => {}
+    }
+    for (on, what) in [
+        (key.open_tracking_enabled, "open tracking"),
+        (key.click_tracking_enabled, "click tracking"),
+        (key.feedback_enabled, "the unsubscribe footer"),
+    ] {
+        if on == Some(true) {
+            let hint = "it changes the bodies of mail, and so breaks their signatures: `api api-keys patch`";
+            findings.add(Verdict::Warn, &check, format!("{what} is on"), hint);
+        }
+    }
+    match key.bounce_notifications.as_deref() {
+        Some("drop") => {
+            let hint = "nobody hears of mail that bounces later: set bounce_notifications to from, or to an address";
+            findings.add(Verdict::Warn, &check, "bounces are dropped", hint);
+        }
+        Some("from") | None => findings.ok(&check, "bounces go to the sender"),
+        Some(address) => findings.ok(&check, format!("bounces go to {address}")),
+    }
+    if let Some(copies) = key
+        .audit_email
+        .as_deref()
+        .filter(|copies| !copies.is_empty())
+    {
+        let hint = "each copy is a mail of the plan: clear audit_email where it is not wanted";
+        let words = format!("every mail is copied to {copies}");
+        findings.add(Verdict::Warn, &check, words, hint);
+    }
+    let standing = key.sending_status.as_ref();
+    if let Some(standing) = standing.filter(|standing| !standing.is_null()) {
+        let words = match standing.as_str() {
+            Some(word) => word.to_owned(),
+            None => standing.to_string(),
+        };
+        // Its words are not published; it tells of blocks for misuse.
+        findings.ok(&check, format!("sending_status {words}"));
+    }
+    if findings.0.len() == before {
+        findings.ok(&check, "nothing is added to mail");
+    }
+}
+
+/// Whether the provider knows the users of devices, and whether what they may send as is verified there.
+async fn devices(
+    config: &Config,
+    account: &str,
+    (provider, permissions): (&Provider, &Permissions),
+    check: &str,
+    findings: &mut Findings,
+) {
+    let own = |device: &&DeviceConfig| device.account == account;
+    if !config.devices.values().any(|device| own(&device)) {
+        return;
+    }
+    let wanted = [
+        SectionName::Users,
+        SectionName::AllowedSenders,
+        SectionName::Domains,
+        SectionName::SingleSenders,
+    ];
+    let may = |section: &SectionName| permissions.cover(permission_for(*section));
+    let sections: Vec<SectionName> = wanted.into_iter().filter(may).collect();
+    let rules = match look(provider, &sections).await {
+        Ok(rules) => rules,
+        Err(why) => return findings.add(Verdict::Warn, check, why, ""),
+    };
+    let before = findings.0.len();
+    for (name, device) in config.devices.iter().filter(|(_, device)| own(device)) {
+        if let (Some(user), Some(users)) = (&device.smtp_user, rules.users.value()) {
+            let hint = "its mail is refused: correct smtp_user, or see `api users`";
+            let key = format!("devices.{name}.smtp_user = {user:?}");
+            match users.get(user).map(|user| &user.standing) {
+                None => {
+                    let words = format!("{key}: the account has no such user");
+                    findings.add(Verdict::Fail, check, words, hint);
+                }
+                Some(Standing::Blocked(why)) => {
+                    findings.add(Verdict::Warn, check, format!("{key}: {why}"), hint);
+                }
+                Some(_) => {}
+            }
+        }
+        for sender in unverified(device, &rules) {
+            let words = format!("devices.{name} may send as {sender}, which is not verified");
+            let hint = "mail as that sender is refused: `api domain add` and `verify`, or `api single-senders add`";
+            findings.add(Verdict::Warn, check, words, hint);
+        }
+    }
+    if findings.0.len() == before {
+        findings.ok(check, "their users and senders are known to the provider");
+    }
+}
+
+/// What a device may send as, and the account may not; nothing where the account has a list of its own instead.
+fn unverified(device: &DeviceConfig, rules: &AccountRules) -> Vec<String> {
+    let list = rules.allowed_senders.value().map(|list| list.mode);
+    let (Some(ListMode::Disabled), Some(domains), Some(singles)) =
+        (list, rules.domains.value(), rules.single_senders.value())
+    else {
+        return Vec::new();
+    };
+    let of_domain = |domain: &str| {
+        domains
+            .covering(domain)
+            .is_some_and(|(_, verified)| verified)
+    };
+    let of_address = |address: &Mailbox| of_domain(address.domain()) || singles.verified(address);
+    let listed = device
+        .allowed_senders
+        .iter()
+        .filter_map(|sender| match sender {
+            AddressPattern::Address(address) => (!of_address(address)).then(|| address.to_string()),
+            AddressPattern::Domain(domain) => (!of_domain(domain)).then(|| domain.to_string()),
+        });
+    let replaced = match &device.from_override {
+        FromOverride::IfNotAllowed(address) | FromOverride::Always(address) => Some(address),
+        FromOverride::Off => None,
+    };
+    let replaced = replaced.filter(|address| !of_address(address));
+    let mut all: Vec<String> = listed.chain(replaced.map(ToString::to_string)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 async fn passwords(provider: &Provider, check: &str, findings: &mut Findings) {
     let users = match provider.call(&ViewSmtpUsers::default()).await {
         Ok(answer) => answer.results.unwrap_or_default(),
@@ -463,8 +740,8 @@ async fn allow_list(provider: &Provider, check: &str, findings: &mut Findings) {
     }
 }
 
-/// The running gateway, where there is one.
-async fn gateway(options: RemoteOptions, findings: &mut Findings) {
+/// The running gateway, where there is one; whether there is.
+async fn gateway(options: RemoteOptions, findings: &mut Findings) -> bool {
     let check = "running gateway";
     let sections: Result<Vec<SectionStatus>, Failure> = match Remote::new(options) {
         Ok(remote) => remote.get("/api/rules").await,
@@ -475,7 +752,7 @@ async fn gateway(options: RemoteOptions, findings: &mut Findings) {
         Err(_) => {
             let hint = "start it, or say where it is with --admin";
             findings.add(Verdict::Warn, check, "not reached", hint);
-            return;
+            return false;
         }
     };
     findings.ok(check, "answers");
@@ -508,6 +785,7 @@ async fn gateway(options: RemoteOptions, findings: &mut Findings) {
             findings.add(Verdict::Warn, &name, words, &section.trouble);
         }
     }
+    true
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);

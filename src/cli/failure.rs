@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::journal::Chain;
 
-use super::api::printable;
+use super::terminal::note;
 
 /// A failed command.
 #[derive(Debug)]
@@ -38,11 +38,9 @@ impl Failure {
 
     /// Says it on standard error.
     pub(super) fn report(&self) -> ExitCode {
-        // Some words are other people's: what would steer the terminal is shown as spaces.
-        let lines = |text: &str| text.lines().map(printable).collect::<Vec<_>>().join("\n");
-        eprintln!("error: {}", lines(&self.words));
+        note(&format!("error: {}\n", self.words));
         if !self.hint.is_empty() {
-            eprintln!("hint: {}", lines(&self.hint));
+            note(&format!("hint: {}\n", self.hint));
         }
         ExitCode::from(self.code)
     }

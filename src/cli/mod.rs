@@ -4,12 +4,6 @@
 //! there is something to do about them, `hint:`. Exit codes: 0 done, 1 failed, 2 usage, 78
 //! configuration.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing is what this floor is for"
-)]
-
 mod api;
 mod arguments;
 mod demo;
@@ -23,6 +17,7 @@ mod run;
 mod show;
 mod signals;
 mod supervisor;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -40,7 +35,7 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start the runtime: {error}");
+            terminal::note(&format!("error: cannot start the runtime: {error}\n"));
             return ExitCode::FAILURE;
         }
     };
@@ -81,7 +76,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             let name = command.get_name().to_owned();
             let mut script = Vec::new();
             clap_complete::generate(options.shell, &mut command, name, &mut script);
-            api::print(&String::from_utf8_lossy(&script))
+            terminal::octets(&script)
         }
     }
 }

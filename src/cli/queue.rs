@@ -1,9 +1,6 @@
 //! `queue` and `trace`: what is stored, and what happened to it.
 
-use std::io::Write as _;
-
-use serde::Serialize;
-
+use crate::clock::Clock;
 use crate::mail::SpoolId;
 use crate::spool::{MessageRecord, QueueRow};
 
@@ -11,27 +8,31 @@ use super::arguments::{ExportOptions, ListOptions, MessageOptions, OrderOptions,
 use super::failure::Failure;
 use super::remote::Remote;
 use super::show;
+use super::terminal::{json, note, octets, say};
 
 pub(super) async fn list(options: ListOptions) -> Result<(), Failure> {
     let remote = Remote::new(options.remote)?;
-    let mut path = format!("/api/queue?all={}&limit={}", options.all, options.limit);
+    // One more than is shown: whether there are more is worth a word.
+    let asked = options.limit.saturating_add(1);
+    let mut path = format!("/api/queue?all={}&limit={asked}", options.all);
     if let Some(before) = options.before {
         path.push_str(&format!("&before={before}"));
     }
-    let rows: Vec<QueueRow> = remote.get(&path).await?;
+    let mut rows: Vec<QueueRow> = remote.get(&path).await?;
+    let more = cut(&mut rows, options.limit);
     if options.json {
-        return print_json(&rows);
+        json(&rows)?;
+    } else {
+        say(&show::queue(&rows))?;
     }
-    print!("{}", show::queue(&rows));
-    if rows.is_empty() {
-        eprintln!(
-            "{}",
-            if options.all {
-                "no messages"
-            } else {
-                "nothing waits"
-            }
-        );
+    if more {
+        note("there are older ones: see --limit and --before\n");
+    } else if rows.is_empty() && !options.json {
+        note(if options.all {
+            "no messages\n"
+        } else {
+            "nothing waits\n"
+        });
     }
     Ok(())
 }
@@ -39,19 +40,17 @@ pub(super) async fn list(options: ListOptions) -> Result<(), Failure> {
 pub(super) async fn show(options: MessageOptions) -> Result<(), Failure> {
     let record = fetch(options.remote, &options.id).await?;
     if options.json {
-        return print_json(&record);
+        return json(&record);
     }
-    print!("{}", show::message(&record));
-    Ok(())
+    say(&show::message(&record, Clock.wall()))
 }
 
 pub(super) async fn trace(options: MessageOptions) -> Result<(), Failure> {
     let record = fetch(options.remote, &options.id).await?;
     if options.json {
-        return print_json(&record);
+        return json(&record);
     }
-    print!("{}", show::trace(&record));
-    Ok(())
+    say(&show::trace(&record, Clock.wall()))
 }
 
 /// Orders all messages in turn; the first that can't be ordered ends it.
@@ -59,7 +58,7 @@ pub(super) async fn order(order: &str, options: OrderOptions) -> Result<(), Fail
     let remote = Remote::new(options.remote)?;
     for id in options.ids {
         remote.post(&format!("/api/queue/{id}/{order}")).await?;
-        println!("{id}");
+        say(&format!("{id}\n"))?;
     }
     Ok(())
 }
@@ -70,9 +69,7 @@ pub(super) async fn export(options: ExportOptions) -> Result<(), Failure> {
     let raw = remote
         .raw(&format!("/api/queue/{}/raw", options.id))
         .await?;
-    std::io::stdout()
-        .write_all(&raw)
-        .map_err(|error| Failure::of(&error))
+    octets(&raw)
 }
 
 async fn fetch(remote: RemoteOptions, id: &SpoolId) -> Result<MessageRecord, Failure> {
@@ -80,8 +77,10 @@ async fn fetch(remote: RemoteOptions, id: &SpoolId) -> Result<MessageRecord, Fai
     remote.get(&format!("/api/trace/{id}")).await
 }
 
-pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::of(&error))?;
-    println!("{text}");
-    Ok(())
+/// Leaves as many as were asked for; returns whether there were more.
+pub(super) fn cut<T>(rows: &mut Vec<T>, limit: u32) -> bool {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    more
 }

@@ -12,6 +12,7 @@ use crate::http::{ClientSettings, client};
 
 use super::arguments::RemoteOptions;
 use super::failure::Failure;
+use super::terminal::say;
 
 /// The running gateway, as the settings describe it.
 pub(super) struct Remote {
@@ -132,8 +133,7 @@ pub(super) async fn health(options: RemoteOptions) -> Result<(), Failure> {
         .await?;
     let body = String::from_utf8_lossy(&body);
     if status.is_success() {
-        println!("{body}");
-        Ok(())
+        say(&format!("{body}\n"))
     } else {
         Err(Failure::new(format!("not ready: {body}")))
     }

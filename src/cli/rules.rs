@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::{Value, json as object};
 
 use crate::admin::WhyQuestion;
 use crate::intake::RefusalRecord;
@@ -10,15 +10,16 @@ use crate::mail::{Explanation, SectionName};
 use crate::policy::Explained;
 use crate::sync::{SectionDiff, SectionState, SectionStatus};
 
-use super::api::{print, printable};
+use super::api::printable;
 use super::arguments::{
     RefusalsOptions, RulesOptions, RulesShowOptions, RulesSyncOptions, WhyOptions,
 };
 use super::failure::Failure;
-use super::queue::print_json;
+use super::queue::cut;
 use super::remote::Remote;
+use super::terminal::{json, note, say};
 
-/// Exit code 0 whether it would be accepted or not: the question was answered.
+/// Exit code 1 where it would be refused, as for everything that is not done.
 pub(super) async fn why(options: WhyOptions) -> Result<(), Failure> {
     let remote = Remote::new(options.remote)?;
     let question = WhyQuestion {
@@ -32,7 +33,8 @@ pub(super) async fn why(options: WhyOptions) -> Result<(), Failure> {
     };
     let explained: Explained = remote.ask("/api/why", &question).await?;
     if options.json {
-        return print_json(&explained);
+        json(&explained)?;
+        return verdict(&explained);
     }
     let mut text = String::new();
     let decision = if explained.accepted {
@@ -53,7 +55,15 @@ pub(super) async fn why(options: WhyOptions) -> Result<(), Failure> {
     }
     let _ = writeln!(text);
     steps(&mut text, &explained.rules);
-    print(&text)
+    say(&text)?;
+    verdict(&explained)
+}
+
+fn verdict(explained: &Explained) -> Result<(), Failure> {
+    match explained.accepted {
+        true => Ok(()),
+        false => Err(Failure::new("it would be refused")),
+    }
 }
 
 fn steps(text: &mut String, rules: &Explanation) {
@@ -99,11 +109,11 @@ pub(super) async fn show(options: RulesShowOptions) -> Result<(), Failure> {
     let path = format!("/api/rules/{account}/{section}");
     let entries: Vec<(String, String)> = remote.get(&path).await?;
     if options.rules.json {
-        let entries: Vec<_> = entries
+        let entries: Vec<Value> = entries
             .iter()
-            .map(|(entry, about)| json!({ "entry": entry, "about": about }))
+            .map(|(entry, about)| object!({ "entry": entry, "about": about }))
             .collect();
-        return print_json(&entries);
+        return json(&entries);
     }
     let width = entries.iter().map(|(entry, _)| entry.len()).max();
     let width = width.unwrap_or(0).min(ENTRY_WIDTH_MAX);
@@ -112,9 +122,9 @@ pub(super) async fn show(options: RulesShowOptions) -> Result<(), Failure> {
         let line = format!("{:<width$}  {}", printable(entry), printable(about));
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    print(&text)?;
+    say(&text)?;
     if entries.is_empty() {
-        eprintln!("no entries");
+        note("no entries\n");
     }
     Ok(())
 }
@@ -122,8 +132,8 @@ pub(super) async fn show(options: RulesShowOptions) -> Result<(), Failure> {
 pub(super) async fn sync(options: RulesSyncOptions) -> Result<(), Failure> {
     let remote = Remote::new(options.rules.remote)?;
     let path = format!("/api/rules/sync?accept={}", options.accept);
-    eprintln!("asking the provider …");
-    let sections: Vec<SectionStatus> = remote.ask(&path, &json!({})).await?;
+    note("asking the provider …\n");
+    let sections: Vec<SectionStatus> = remote.ask(&path, &object!({})).await?;
     statuses(&sections, options.rules.json)?;
     let failed = sections
         .iter()
@@ -140,10 +150,10 @@ pub(super) async fn sync(options: RulesSyncOptions) -> Result<(), Failure> {
 
 fn statuses(sections: &[SectionStatus], as_json: bool) -> Result<(), Failure> {
     if as_json {
-        return print_json(&sections);
+        return json(&sections);
     }
     if sections.is_empty() {
-        eprintln!("rules are not fetched: sync.enabled is false");
+        note("rules are not fetched: sync.enabled is false\n");
         return Ok(());
     }
     let mut text = format!(
@@ -176,21 +186,22 @@ fn statuses(sections: &[SectionStatus], as_json: bool) -> Result<(), Failure> {
             );
         }
     }
-    print(&text)
+    say(&text)
 }
 
 pub(super) async fn diff(options: RulesOptions) -> Result<(), Failure> {
     let remote = Remote::new(options.remote)?;
-    eprintln!("asking the provider …");
-    let sections: Vec<SectionDiff> = remote.ask("/api/rules/diff", &json!({})).await?;
+    note("asking the provider …\n");
+    let sections: Vec<SectionDiff> = remote.ask("/api/rules/diff", &object!({})).await?;
     if options.json {
-        return print_json(&sections);
+        return json(&sections);
     }
     let mut text = String::new();
     for section in &sections {
         let name = format!("{}/{}", section.account, section.section);
         if !section.trouble.is_empty() {
-            eprintln!("{name}: not fetched: {}", printable(&section.trouble));
+            let trouble = printable(&section.trouble);
+            note(&format!("{name}: not fetched: {trouble}\n"));
         }
         if let Some((before, after)) = &section.setting {
             let _ = writeln!(text, "{name}: {before} -> {after}");
@@ -219,9 +230,9 @@ pub(super) async fn diff(options: RulesOptions) -> Result<(), Failure> {
         .filter(|section| !section.trouble.is_empty())
         .count();
     if text.is_empty() && missed == 0 {
-        eprintln!("no differences");
+        note("no differences\n");
     }
-    print(&text)?;
+    say(&text)?;
     match missed {
         0 => Ok(()),
         1 => Err(Failure::new("1 section could not be compared")),
@@ -233,10 +244,18 @@ pub(super) async fn diff(options: RulesOptions) -> Result<(), Failure> {
 
 pub(super) async fn refusals(options: RefusalsOptions) -> Result<(), Failure> {
     let remote = Remote::new(options.remote)?;
-    let path = format!("/api/refusals?limit={}", options.limit);
-    let records: Vec<RefusalRecord> = remote.get(&path).await?;
+    // One more than is shown: whether there are more is worth a word.
+    let path = format!("/api/refusals?limit={}", options.limit.saturating_add(1));
+    let mut records: Vec<RefusalRecord> = remote.get(&path).await?;
+    let more = cut(&mut records, options.limit);
+    if more {
+        let shown = records.len();
+        note(&format!(
+            "older refusals are not shown: --limit {shown} hides them\n"
+        ));
+    }
     if options.json {
-        return print_json(&records);
+        return json(&records);
     }
     let mut text = String::new();
     for record in &records {
@@ -259,10 +278,10 @@ pub(super) async fn refusals(options: RefusalsOptions) -> Result<(), Failure> {
         );
         steps(&mut text, &record.rules);
     }
-    if records.is_empty() {
-        eprintln!("nothing was refused");
+    if records.is_empty() && !more {
+        note("nothing was refused\n");
     }
-    print(&text)
+    say(&text)
 }
 
 const ENTRY_WIDTH_MAX: usize = 60;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Gateway, StartError};
+use crate::app::{self, Gateway, StartError};
 use crate::config::{Config, ConfigError, LogFormat, Settings, Sources};
 use crate::http::ServerCertificate;
 use crate::simulator::{self, SimulatedAccount, Simulator};
@@ -14,6 +14,7 @@ use super::arguments::SimulatorOptions;
 use super::failure::Failure;
 use super::signals::{Signal, Signals};
 use super::supervisor;
+use super::terminal::{note, say};
 
 /// The gateway, until it is told to stop.
 pub(super) async fn run(file: Option<PathBuf>) -> Result<(), Failure> {
@@ -70,9 +71,10 @@ fn reload(gateway: &mut Gateway, file: Option<PathBuf>) {
 /// Validates, and prints what is in force.
 pub(super) fn check(file: Option<PathBuf>) -> Result<(), Failure> {
     let settings = Settings::load(&Sources::from_process(file))?;
-    Config::resolve(&settings)?;
-    print!("{}", settings.masked());
-    eprintln!("settings are valid");
+    let config = Config::resolve(&settings)?;
+    app::check_files(&config)?;
+    say(&settings.masked())?;
+    note("settings are valid\n");
     Ok(())
 }
 
@@ -93,12 +95,12 @@ pub(super) async fn simulator(options: SimulatorOptions) -> Result<(), Failure> 
     };
     let started = Simulator::start_with(options.bind, account, more, stop.clone()).await;
     let simulator = started.map_err(|error| Failure::of(&error))?;
-    println!("api_url   {}", simulator.api_url());
-    println!("api_key   {}", options.api_key);
-    println!(
-        "delivered {}/_deliveries",
-        simulator.api_url().trim_end_matches("/v3")
-    );
+    let base = simulator.api_url();
+    say(&format!(
+        "api_url   {base}\napi_key   {}\ndelivered {}/_deliveries\n",
+        options.api_key,
+        base.trim_end_matches("/v3")
+    ))?;
     wait_for_stop().await?;
     stop.cancel();
     Ok(())

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::clock::Timestamp;
+use crate::mail::printable;
 use crate::spool::{EventRecord, MessageRecord, QueueRow};
 
 /// One line a message.
@@ -45,12 +47,17 @@ fn line(text: &mut String, cells: &[&str; 6]) {
 }
 
 /// Where a message stands.
-pub(super) fn message(record: &MessageRecord) -> String {
+pub(super) fn message(record: &MessageRecord, now: Timestamp) -> String {
     let mut text = head(record);
     for part in &record.parts {
         let mut state = part.state.to_string();
         if let Some(due_at) = part.due_at.filter(|_| !part.state.is_settled()) {
-            let _ = write!(state, " until {due_at}");
+            if due_at > now {
+                let _ = write!(state, " until {due_at}");
+            } else {
+                // What it waits for is its turn, or its account.
+                state.push_str(", due now");
+            }
         }
         if part.possibly_duplicate {
             state.push_str(", possibly a duplicate");
@@ -74,8 +81,8 @@ pub(super) fn message(record: &MessageRecord) -> String {
 }
 
 /// Everything that happened to a message.
-pub(super) fn trace(record: &MessageRecord) -> String {
-    let mut text = message(record);
+pub(super) fn trace(record: &MessageRecord, now: Timestamp) -> String {
+    let mut text = message(record, now);
     text.push('\n');
     let origin = &record.origin;
     let device = record.row.device.as_deref().unwrap_or("no device");
@@ -143,6 +150,6 @@ fn event_line(event: &EventRecord) -> String {
 }
 
 fn push(text: &mut String, line: String) {
-    text.push_str(line.trim_end());
+    text.push_str(&printable(line.trim_end()));
     text.push('\n');
 }

@@ -19,4 +19,4 @@ pub use model::{
     TlsMode, UnknownPolicy,
 };
 pub use secret::Secret;
-pub use settings::{ConfigError, Mistake, REFERENCE, Settings, Sources};
+pub use settings::{ConfigError, Mistake, Origin, REFERENCE, Settings, Sources};

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::mail::read_network;
 
 use super::secret::Secret;
-use super::settings::{Mistake, is_secret};
+use super::settings::{Mistake, Origin, Origins, Settings, shown};
 
 /// All mistakes of one resolution.
 #[derive(Default)]
@@ -46,17 +46,19 @@ pub(super) struct Reader<'a> {
     path: String,
     read: RefCell<BTreeSet<&'a str>>,
     mistakes: &'a Mistakes,
+    origins: &'a Origins,
     /// The table itself is a mistake; its keys need not be reported as missing, too.
     muted: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn root(table: &'a Map<String, Value>, mistakes: &'a Mistakes) -> Self {
+    pub(super) fn root(settings: &'a Settings, mistakes: &'a Mistakes) -> Self {
         Self {
-            table,
+            table: &settings.tree,
             path: String::new(),
             read: RefCell::default(),
             mistakes,
+            origins: &settings.origins,
             muted: false,
         }
     }
@@ -67,6 +69,7 @@ impl<'a> Reader<'a> {
             path,
             read: RefCell::default(),
             mistakes: self.mistakes,
+            origins: self.origins,
             muted: false,
         }
     }
@@ -84,13 +87,28 @@ impl<'a> Reader<'a> {
         if self.muted {
             return;
         }
+        if let Some(name) = self.empty_variable(key) {
+            let expected = format!("a value in {name}, or no such variable");
+            self.mistakes.add(self.key(key), "(empty)", expected);
+            return;
+        }
         let value = match self.table.get(key) {
             Some(Value::String(text)) if text.is_empty() => "(missing)".to_owned(),
-            Some(_) if is_secret(key) => "(hidden)".to_owned(),
-            Some(value) => value.to_string(),
+            Some(value) => match self.origins.get(&self.key(key)) {
+                Some(Origin::Inherited(entry, _)) => format!("{} (of {entry})", shown(key, value)),
+                _ => shown(key, value),
+            },
             None => "(missing)".to_owned(),
         };
         self.mistakes.add(self.key(key), value, expected);
+    }
+
+    /// The variable of the environment that makes this key an empty text.
+    fn empty_variable(&self, key: &str) -> Option<&'a str> {
+        match self.origins.get(&self.key(key)) {
+            Some(Origin::Environment(name)) if self.is_empty_text(key) => Some(name),
+            _ => None,
+        }
     }
 
     /// The tables in the section `key`, by name.
@@ -112,7 +130,7 @@ impl<'a> Reader<'a> {
                 }
                 value => self.mistakes.add(
                     format!("{path}.{name}"),
-                    value,
+                    shown("", value),
                     format!("a table: write [{path}.NAME] first"),
                 ),
             }
@@ -153,7 +171,13 @@ impl<'a> Reader<'a> {
     pub(super) fn text(&self, key: &'static str) -> Option<String> {
         self.read.borrow_mut().insert(key);
         match self.table.get(key)? {
-            Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+            Value::String(text) if text.is_empty() => {
+                if self.empty_variable(key).is_some() {
+                    self.wrong(key, "");
+                }
+                None
+            }
+            Value::String(text) => Some(text.clone()),
             _ => {
                 self.wrong(key, "a text in quotes");
                 None
@@ -260,7 +284,7 @@ impl<'a> Reader<'a> {
                 .iter()
                 .map(|item| match item {
                     Value::String(text) => text.clone(),
-                    other => other.to_string(),
+                    other => shown(key, other),
                 })
                 .collect(),
             Some(_) => {
@@ -302,18 +326,22 @@ impl<'a> Reader<'a> {
                 None
             }
             (Some(secret), None) => Some(Secret::new(secret)),
-            (None, Some(path)) => match std::fs::read_to_string(&path) {
-                Ok(text) => {
-                    let text = text.strip_suffix('\n').unwrap_or(&text);
-                    let text = text.strip_suffix('\r').unwrap_or(text);
-                    if text.is_empty() {
-                        self.wrong(file_key, "a file that is not empty");
-                        return None;
+            (None, Some(path)) => match std::fs::read(&path) {
+                Ok(octets) => match read_secret(&octets, key != "password") {
+                    Ok(secret) => Some(Secret::new(secret)),
+                    Err(expected) => {
+                        self.wrong(file_key, expected);
+                        None
                     }
-                    Some(Secret::new(text.to_owned()))
-                }
+                },
                 Err(error) => {
-                    self.wrong(file_key, format!("a file that can be read ({error})"));
+                    let looks_like_it = if path.contains('/') {
+                        String::new()
+                    } else {
+                        format!("; the {key} itself belongs into {key}")
+                    };
+                    let expected = format!("a file that can be read ({error}){looks_like_it}");
+                    self.wrong(file_key, expected);
                     None
                 }
             },
@@ -339,6 +367,49 @@ impl<'a> Reader<'a> {
 
     fn is_empty_text(&self, key: &str) -> bool {
         matches!(self.table.get(key), Some(Value::String(text)) if text.is_empty())
+    }
+}
+
+/// The secret that a file holds; one line end behind it does not count. Where it is `bare`, it is known to have neither
+/// spaces nor quotes around it.
+///
+/// # Errors
+/// What is expected instead, in words that say what to mend; never what the file holds.
+fn read_secret(octets: &[u8], bare: bool) -> Result<String, String> {
+    if octets.starts_with(b"\xff\xfe") || octets.starts_with(b"\xfe\xff") {
+        return Err("a file in UTF-8: this one is in UTF-16".to_owned());
+    }
+    if octets.starts_with(b"\xef\xbb\xbf") {
+        return Err("a file without a byte order mark at its start".to_owned());
+    }
+    let text = std::str::from_utf8(octets).map_err(|_| "a file in UTF-8".to_owned())?;
+    if text.trim().is_empty() {
+        return Err("a file that is not empty".to_owned());
+    }
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
+    if lines > 1 {
+        return Err(format!("a file of one line: this one has {lines}"));
+    }
+    if text.contains(['\n', '\r']) {
+        return Err("a file without blank lines".to_owned());
+    }
+    match blemish(text).filter(|_| bare) {
+        Some(blemish) => Err(format!("a file without {blemish}")),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// What stands around a secret and is no part of it, as copying and quoting leave it.
+pub(super) fn blemish(text: &str) -> Option<&'static str> {
+    let quoted = |quote: char| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    if text.trim() != text {
+        Some("spaces around what it holds")
+    } else if quoted('"') || quoted('\'') {
+        Some("quotes around what it holds")
+    } else {
+        None
     }
 }
 

@@ -17,7 +17,7 @@ use super::model::{
     IpConfig, ListenerConfig, LogConfig, LogFormat, Profile, SpoolConfig, SyncConfig, TlsConfig,
     TlsMode, UnknownPolicy,
 };
-use super::reader::{Mistakes, Reader};
+use super::reader::{Mistakes, Reader, blemish};
 use super::secret::Secret;
 use super::settings::{ConfigError, Settings};
 
@@ -28,7 +28,7 @@ impl Config {
     /// All mistakes at once.
     pub fn resolve(settings: &Settings) -> Result<Self, ConfigError> {
         let mistakes = Mistakes::default();
-        let root = Reader::root(&settings.tree, &mistakes);
+        let root = Reader::root(settings, &mistakes);
         let (mismatch, hidden) = envelope(&root);
         let config = Self {
             hostname: hostname(&root),
@@ -286,6 +286,10 @@ fn account(reader: &Reader<'_>) -> AccountConfig {
     let fits = |key: &Secret<String>| key.expose().bytes().all(|byte| byte.is_ascii_graphic());
     match &key {
         None if reader.is_written("api_key_file") => {}
+        Some(key) if blemish(key.expose()).is_some() => {
+            let blemish = blemish(key.expose()).unwrap_or_default();
+            reader.wrong("api_key", format!("a key without {blemish}"));
+        }
         None => reader.wrong(
             "api_key",
             "the provider's API key (or SMTP2GO_API_KEY, or api_key_file)",
@@ -318,8 +322,9 @@ fn is_safe_url(url: &str) -> bool {
                 .parse::<IpAddr>()
                 .is_ok_and(|address| address.is_loopback())
     });
-    let plain = url.username().is_empty() && url.query().is_none() && url.fragment().is_none();
-    plain && (url.scheme() == "https" || (url.scheme() == "http" && loopback))
+    let anonymous = url.username().is_empty() && url.password().is_none();
+    let plain = url.query().is_none() && url.fragment().is_none();
+    anonymous && plain && (url.scheme() == "https" || (url.scheme() == "http" && loopback))
 }
 
 fn device(reader: &Reader<'_>) -> DeviceConfig {
@@ -578,7 +583,7 @@ impl AdminConfig {
     /// All mistakes of this table.
     pub fn resolve(settings: &Settings) -> Result<Self, ConfigError> {
         let mistakes = Mistakes::default();
-        let config = admin(&Reader::root(&settings.tree, &mistakes));
+        let config = admin(&Reader::root(settings, &mistakes));
         match mistakes.into_vec() {
             mistakes if mistakes.is_empty() => Ok(config),
             mistakes => Err(ConfigError { mistakes }),

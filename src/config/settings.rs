@@ -1,6 +1,6 @@
 //! The layers of what was written, merged into one tree.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -43,6 +43,80 @@ impl Sources {
 #[derive(Clone)]
 pub struct Settings {
     pub(super) tree: Map<String, Value>,
+    pub(super) origins: Origins,
+}
+
+/// Where a value was written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// In the reference.
+    Default,
+    /// In a text that is compiled in above it, such as the demo's.
+    BuiltIn,
+    /// In the operator's file.
+    File(PathBuf),
+    /// In this variable of the environment.
+    Environment(String),
+    /// In a flag.
+    Flag,
+    /// In the entry of the section that all others go by.
+    Inherited(String, Box<Self>),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::BuiltIn => f.write_str("built in"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Environment(name) => f.write_str(name),
+            Self::Flag => f.write_str("flag"),
+            Self::Inherited(entry, origin) => write!(f, "{entry}, {origin}"),
+        }
+    }
+}
+
+/// By full key.
+pub(super) type Origins = BTreeMap<String, Origin>;
+
+/// Layers merged so far, and where each of their values was written.
+#[derive(Default)]
+struct Layers {
+    tree: Map<String, Value>,
+    origins: Origins,
+}
+
+impl Layers {
+    /// Puts a layer on top.
+    fn put(&mut self, layer: Map<String, Value>, origin: &dyn Fn(&str) -> Origin) {
+        note(&mut self.origins, "", &layer, origin);
+        merge(&mut self.tree, layer);
+    }
+}
+
+fn note(
+    origins: &mut Origins,
+    path: &str,
+    table: &Map<String, Value>,
+    origin: &dyn Fn(&str) -> Origin,
+) {
+    for (key, value) in table {
+        let full = joined(path, key);
+        match value {
+            Value::Object(inner) => note(origins, &full, inner, origin),
+            _ => {
+                let from = origin(&full);
+                origins.insert(full, from);
+            }
+        }
+    }
+}
+
+fn joined(path: &str, key: &str) -> String {
+    match path {
+        "" => key.to_owned(),
+        path => format!("{path}.{key}"),
+    }
 }
 
 impl Settings {
@@ -51,13 +125,12 @@ impl Settings {
     /// # Errors
     /// When a file can't be read or is not TOML.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let reference = layer(File::from_str(REFERENCE, FileFormat::Toml), "reference")?;
-        let mut own = Map::new();
-        for text in &sources.built_in {
-            merge(
-                &mut own,
-                layer(File::from_str(text, FileFormat::Toml), "built in")?,
-            );
+        let text = |text: &str, name| layer(File::from_str(text, FileFormat::Toml), name);
+        let mut reference = Layers::default();
+        reference.put(text(REFERENCE, "reference")?, &|_| Origin::Default);
+        let mut own = Layers::default();
+        for built_in in &sources.built_in {
+            own.put(text(built_in, "built in")?, &|_| Origin::BuiltIn);
         }
         if let Some(path) = &sources.file {
             let name = path.display().to_string();
@@ -69,18 +142,28 @@ impl Settings {
                 ));
             }
             let file = File::from(path.as_path()).format(FileFormat::Toml);
-            merge(&mut own, layer(file, &name)?);
+            own.put(layer(file, &name)?, &|_| Origin::File(path.clone()));
         }
-        merge(&mut own, environment(&sources.environment)?);
+        own.put(environment(&sources.environment)?, &|key| {
+            Origin::Environment(variable(key))
+        });
+        if let Some(key) = sources.environment.get(KEY_VARIABLE) {
+            let mut short = Map::new();
+            set(&mut short, "accounts.default.api_key", key);
+            own.put(short, &|_| Origin::Environment(KEY_VARIABLE.to_owned()));
+        }
         for (key, value) in &sources.flags {
-            set(&mut own, key, value);
+            let mut flag = Map::new();
+            set(&mut flag, key, value);
+            own.put(flag, &|_| Origin::Flag);
         }
-        let mut tree = reference;
-        for (section, template) in TEMPLATES {
-            instantiate(&mut tree, &mut own, section, template);
+        for template in &TEMPLATES {
+            template.fill(&mut reference, &mut own);
         }
-        merge(&mut tree, own);
-        Ok(Self { tree })
+        reference.origins.extend(own.origins);
+        merge(&mut reference.tree, own.tree);
+        let Layers { tree, origins } = reference;
+        Ok(Self { tree, origins })
     }
 
     /// The full keys whose values are not the same in `other`.
@@ -90,11 +173,34 @@ impl Settings {
         keys
     }
 
-    /// The tree as TOML, secrets masked.
+    /// The tree as TOML, secrets masked, each value with where it comes from.
     pub fn masked(&self) -> String {
         let mut text = String::new();
-        write_table(&mut text, "", &self.tree);
+        self.write_table(&mut text, "", &self.tree);
         text
+    }
+
+    fn write_table(&self, text: &mut String, path: &str, table: &Map<String, Value>) {
+        for (key, value) in table.iter().filter(|(_, value)| !value.is_object()) {
+            let shown = match value {
+                // What could be read is the name of a file, and no secret.
+                _ if is_plain(key) || key.ends_with("_file") => value.to_string(),
+                Value::String(text) if text.is_empty() => value.to_string(),
+                _ => "\"********\"".to_owned(),
+            };
+            let origin = self.origins.get(&joined(path, key));
+            let origin = origin.map(|origin| format!("  # {origin}"));
+            text.push_str(&format!("{key} = {shown}{}\n", origin.unwrap_or_default()));
+        }
+        for (key, value) in table {
+            if let Value::Object(inner) = value {
+                let path = joined(path, key);
+                if inner.values().any(|value| !value.is_object()) {
+                    text.push_str(&format!("\n[{path}]\n"));
+                }
+                self.write_table(text, &path, inner);
+            }
+        }
     }
 }
 
@@ -113,10 +219,7 @@ fn differing(
     after: &Map<String, Value>,
 ) {
     for key in before.keys().chain(after.keys()) {
-        let full = match path {
-            "" => key.clone(),
-            path => format!("{path}.{key}"),
-        };
+        let full = joined(path, key);
         match (before.get(key), after.get(key)) {
             (Some(Value::Object(before)), Some(Value::Object(after))) => {
                 differing(keys, &full, before, after);
@@ -127,37 +230,68 @@ fn differing(
     }
 }
 
-/// Sections of named tables, and the entry of the reference that holds the defaults of all.
-const TEMPLATES: [(&str, &str); 2] = [("listeners", "lan"), ("accounts", "default")];
+/// A section of named tables, one of which holds the defaults of all.
+struct Template {
+    section: &'static str,
+    entry: &'static str,
+    /// What each entry says for itself.
+    own: &'static [&'static str],
+}
 
-/// Fills every entry of a section with the template's values. Where the operator wrote any entry,
-/// the template itself is not one of them.
-fn instantiate(
-    tree: &mut Map<String, Value>,
-    own: &mut Map<String, Value>,
-    section: &str,
-    template: &str,
-) {
-    let Some(Value::Object(written)) = own.get_mut(section) else {
-        return;
-    };
-    let Some(Value::Object(mut reference)) = tree.remove(section) else {
-        return;
-    };
-    let Some(Value::Object(defaults)) = reference.remove(template) else {
-        return;
-    };
-    for (name, entry) in written {
-        let Value::Object(entry) = entry else {
-            continue;
+const TEMPLATES: [Template; 2] = [
+    Template {
+        section: "listeners",
+        entry: "lan",
+        // A second listener on the first one's port is never what was meant.
+        own: &["bind"],
+    },
+    Template {
+        section: "accounts",
+        entry: "default",
+        // Nor is a second account that sends by the first one's key.
+        own: &["api_key", "api_key_file"],
+    },
+];
+
+impl Template {
+    /// Fills every entry of the section: with the reference's values, above them with what the operator wrote for the
+    /// entry that all others go by. That one is itself there only if it was written, or if no other was.
+    fn fill(&self, reference: &mut Layers, own: &mut Layers) {
+        let Layers { tree, origins } = own;
+        let Some(Value::Object(written)) = tree.get_mut(self.section) else {
+            return;
         };
-        let mut filled = defaults.clone();
-        if name != template {
-            // A second listener on the first one's port is never what was meant.
-            filled.remove("bind");
+        let Some(Value::Object(mut section)) = reference.tree.remove(self.section) else {
+            return;
+        };
+        let Some(Value::Object(defaults)) = section.remove(self.entry) else {
+            return;
+        };
+        let template = joined(self.section, self.entry);
+        let shared = match written.get(self.entry) {
+            Some(Value::Object(shared)) => shared.clone(),
+            _ => Map::new(),
+        };
+        for (name, entry) in written {
+            let Value::Object(entry) = entry else {
+                continue;
+            };
+            let (path, another) = (joined(self.section, name), name != self.entry);
+            let mut filled = defaults.clone();
+            filled.retain(|key, _| !(another && self.own.contains(&key.as_str())));
+            for (key, value) in &mut filled {
+                let mut origin = Origin::Default;
+                if let Some(shared) = shared.get(key).filter(|_| another) {
+                    value.clone_from(shared);
+                    let from = origins.get(&joined(&template, key)).cloned();
+                    let from = Box::new(from.unwrap_or(Origin::Default));
+                    origin = Origin::Inherited(template.clone(), from);
+                }
+                origins.entry(joined(&path, key)).or_insert(origin);
+            }
+            merge(&mut filled, std::mem::take(entry));
+            *entry = filled;
         }
-        merge(&mut filled, std::mem::take(entry));
-        *entry = filled;
     }
 }
 
@@ -169,35 +303,49 @@ where
         .add_source(source)
         .build()
         .and_then(config::Config::try_deserialize)
-        .map_err(|error| {
-            let words = error.to_string();
-            // The library names the source once more, by a path of its own making.
-            let words = words
-                .rsplit_once(" in ")
-                .map_or(&*words, |(words, _)| words);
-            ConfigError::one(name, words.trim_end(), "")
-        })
+        .map_err(|error| ConfigError::one(name, &without_source(&error.to_string()), ""))
 }
 
+/// What is wrong with a TOML text, and where. The line itself may hold a secret.
+fn without_source(words: &str) -> String {
+    // The library names the file once more, by a path of its own making.
+    let words = words
+        .rsplit_once(" in ")
+        .map_or(words, |(words, _)| words)
+        .trim_end();
+    let mut lines = words.lines();
+    match lines.next() {
+        Some(place) if place.starts_with("TOML parse error at ") => {
+            // A rule, the line, and the mark below it.
+            let why: Vec<&str> = lines.skip(3).collect();
+            format!("{place}: {}", why.join(" "))
+        }
+        _ => words.to_owned(),
+    }
+}
+
+/// An empty variable is kept: what reads it decides whether it means an empty list, or nothing that makes sense.
 fn environment(variables: &HashMap<String, String>) -> Result<Map<String, Value>, ConfigError> {
     let ours = variables
         .iter()
-        .filter(|(name, value)| name.starts_with("S2G__") && !value.is_empty())
+        .filter(|(name, _)| name.starts_with(PREFIX))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     let source = Environment::with_prefix("S2G")
         .prefix_separator("__")
         .separator("__")
         .source(Some(ours));
-    let mut tree = layer(source, "environment")?;
-    if let Some(key) = variables
-        .get("SMTP2GO_API_KEY")
-        .filter(|key| !key.is_empty())
-    {
-        set(&mut tree, "accounts.default.api_key", key);
-    }
-    Ok(tree)
+    layer(source, "environment")
 }
+
+/// The variable that sets a key.
+fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
+}
+
+const PREFIX: &str = "S2G__";
+/// The one key that has a shorter name, too.
+const KEY_VARIABLE: &str = "SMTP2GO_API_KEY";
 
 fn set(tree: &mut Map<String, Value>, key: &str, value: &str) {
     match key.split_once('.') {
@@ -226,37 +374,90 @@ fn merge(below: &mut Map<String, Value>, above: Map<String, Value>) {
     }
 }
 
-fn write_table(text: &mut String, path: &str, table: &Map<String, Value>) {
-    for (key, value) in table {
-        if !value.is_object() {
-            let shown = match value {
-                Value::String(secret) if is_secret(key) && !secret.is_empty() => {
-                    "\"********\"".to_owned()
-                }
-                value => value.to_string(),
-            };
-            text.push_str(&format!("{key} = {shown}\n"));
+/// A value as it may be shown in a mistake: only under a key that is known to hold no secret. A secret may be anywhere
+/// else, under a key that is misspelt, in a section that is misplaced, or instead of the file that holds it.
+pub(super) fn shown(key: &str, value: &Value) -> String {
+    match value {
+        Value::Object(_) => "(a table)".to_owned(),
+        Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+            HIDDEN.to_owned()
         }
-    }
-    for (key, value) in table {
-        if let Value::Object(inner) = value {
-            let path = if path.is_empty() {
-                key.clone()
-            } else {
-                format!("{path}.{key}")
-            };
-            if inner.values().any(|value| !value.is_object()) {
-                text.push_str(&format!("\n[{path}]\n"));
-            }
-            write_table(text, &path, inner);
+        // With the name and password of a proxy, or a token.
+        Value::String(text) if key == "api_url" && text.contains(['@', '?', '#']) => {
+            HIDDEN.to_owned()
         }
+        value if is_plain(key) => value.to_string(),
+        _ => HIDDEN.to_owned(),
     }
 }
 
-/// Keys whose values are never shown.
-pub(super) fn is_secret(key: &str) -> bool {
-    matches!(key, "api_key" | "password" | "password_hash" | "token")
+const HIDDEN: &str = "(hidden)";
+
+/// Whether values of this key are never secret.
+fn is_plain(key: &str) -> bool {
+    PLAIN_KEYS.contains(&key)
 }
+
+const PLAIN_KEYS: &[&str] = &[
+    "account",
+    "allowed_senders",
+    "answer_timeout",
+    "api_url",
+    "bind",
+    "ca_file",
+    "cert_file",
+    "clear_auth",
+    "command_timeout",
+    "concurrency",
+    "confirm_after",
+    "connect_timeout",
+    "data_dir",
+    "data_timeout",
+    "enabled",
+    "format",
+    "from_address",
+    "from_override",
+    "give_up_after",
+    "hidden",
+    "hostname",
+    "i_know_nat",
+    "interval",
+    "level",
+    "max_connections",
+    "max_connections_per_address",
+    "max_message_size",
+    "max_passes",
+    "max_received",
+    "max_recipients",
+    "max_size",
+    "max_size_per_device",
+    "max_spool_size",
+    "min_free_disk",
+    "min_rate",
+    "min_upload_rate",
+    "mismatch",
+    "networks",
+    "probe_interval",
+    "profile",
+    "received",
+    "require_persistent_spool",
+    "require_tls",
+    "retention",
+    "retry_first",
+    "retry_max",
+    "shrink_guard",
+    "smtp_user",
+    "source",
+    "stale_after",
+    "suppressions_full",
+    "tls",
+    "trust",
+    "unknown",
+    "user_sign_in",
+    "username",
+    "when_stale",
+    "without_rules",
+];
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -314,5 +515,33 @@ impl fmt::Display for ConfigError {
             write!(f, "\n  {mistake}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_the_reference_is_plain_or_a_secret() {
+        let reference = layer(File::from_str(REFERENCE, FileFormat::Toml), "reference");
+        let mut origins = Origins::new();
+        note(&mut origins, "", &reference.expect("TOML"), &|_| {
+            Origin::Default
+        });
+        for key in origins.keys() {
+            let name = key.rsplit('.').next().unwrap_or_default();
+            let secret = ["api_key", "token", "key_file"].contains(&name);
+            assert_eq!(is_plain(name), !secret, "{key}");
+        }
+        for name in [
+            "password",
+            "password_hash",
+            "password_file",
+            "api_key_file",
+            "colour",
+        ] {
+            assert!(!is_plain(name), "{name}");
+        }
     }
 }

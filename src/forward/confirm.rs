@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::mail::{Diagnostic, Mailbox, SpoolId};
+use crate::mail::{Diagnostic, Mailbox, SpoolId, opaque_name};
 use crate::provider::groups::activity::ActivityEvent;
 use crate::provider::read_date;
 
@@ -66,7 +66,7 @@ pub fn find_mail(events: &[ActivityEvent], sought: &Sought<'_>) -> Evidence {
             .clone()
             .find(|event| means_taken(event) && is_newer(event, sought.since));
         if let Some(event) = proof {
-            taken.get_or_insert_with(|| event.email_id.clone().unwrap_or_default());
+            taken.get_or_insert_with(|| opaque_name(event.email_id.as_deref().unwrap_or_default()));
             heard_of += 1;
         } else if let Some(event) =
             of_recipient.find(|event| means_refused(event) && is_refusal_of(event, sought.newest))

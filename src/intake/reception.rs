@@ -232,15 +232,16 @@ impl Reception {
                 }
                 Err(_) => {
                     let hint = "blank credentials from an address that has no rights of its own";
-                    intake.journal.sign_in_refused(facts, None, hint);
+                    intake.journal.sign_in_refused(facts, "", None, hint);
                     Err(reply::SIGN_IN_REFUSED)
                 }
             };
         }
         let (address, username) = (facts.address(), sign_in.username.clone());
         let now = intake.clock.now();
-        let refused = |name: Option<&str>, hint: &str, reply: Reply| {
-            intake.journal.sign_in_refused(facts, name, hint);
+        let refused = |device: Option<&str>, hint: &str, reply: Reply| {
+            let journal = intake.journal;
+            journal.sign_in_refused(facts, &username, device, hint);
             Err(reply)
         };
         let permitted = {

@@ -156,8 +156,22 @@ impl Listener {
     }
 }
 
-/// An IPv6 wildcard takes IPv4 too, unless the same port is asked for in IPv4 beside it.
+/// Whether an address could be listened on now, beside all others of its listener. Nobody can connect meanwhile.
+///
+/// # Errors
+/// Why not.
+pub fn try_bind(address: SocketAddr, all: &[SocketAddr]) -> std::io::Result<()> {
+    bound(address, all).map(drop)
+}
+
 fn bind(address: SocketAddr, all: &[SocketAddr]) -> std::io::Result<TcpListener> {
+    let socket = bound(address, all)?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// An IPv6 wildcard takes IPv4 too, unless the same port is asked for in IPv4 beside it.
+fn bound(address: SocketAddr, all: &[SocketAddr]) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
         let beside = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
@@ -169,8 +183,7 @@ fn bind(address: SocketAddr, all: &[SocketAddr]) -> std::io::Result<TcpListener>
     // Replies are small and awaited; what is accepted inherits it.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket)
 }
 
 async fn accept(

@@ -95,6 +95,8 @@ impl Certificate {
         let (cert_file, key_file) = (directory.join("cert.pem"), directory.join("key.pem"));
         if !cert_file.exists() || !key_file.exists() {
             generate(directory, &cert_file, &key_file, hostname, bind)?;
+        } else if let Err(error) = restrict(&key_file) {
+            tracing::warn!(key_file = %key_file.display(), %error, "others may read the private key");
         }
         Self::load(&cert_file, &key_file, clock)
     }
@@ -202,7 +204,9 @@ fn generate(
         let path = path.to_owned();
         move |source| CertificateError::File { path, source }
     };
-    fs::create_dir_all(directory).map_err(failed(directory))?;
+    for directory in [directory.parent(), Some(directory)].into_iter().flatten() {
+        make_directory(directory).map_err(failed(directory))?;
+    }
     write_private(key_file, &key.serialize_pem()).map_err(failed(key_file))?;
     write_private(cert_file, &certificate.pem()).map_err(failed(cert_file))?;
     tracing::info!(cert_file = %cert_file.display(), "made a self-signed certificate");
@@ -226,15 +230,42 @@ fn reachable(bind: &[SocketAddr]) -> Vec<IpAddr> {
     addresses
 }
 
-/// For the owner's eyes only, and never half written under its final name.
+/// A directory of our own, and no link to somebody else's.
+fn make_directory(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            match fs::symlink_metadata(path)?.is_dir() {
+                true => Ok(()),
+                false => Err(io::Error::other("a link or a file is in the way")),
+            }
+        }
+        made => made,
+    }
+}
+
+/// A generated key is its owner's alone, whatever a copy has made of it.
+fn restrict(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let found = fs::symlink_metadata(path)?;
+    if found.is_file() && found.permissions().mode() & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
+
+/// For the owner's eyes only, never half written under its final name, and never through a link that was there before.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let partial = path.with_extension("partial");
+    match fs::remove_file(&partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut file = fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&partial)?;
     file.write_all(text.as_bytes())?;

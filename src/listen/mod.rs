@@ -8,5 +8,5 @@ mod certificate;
 mod driver;
 mod transport;
 
-pub use acceptor::{ListenError, Listener, ListenerSettings, TlsMode};
+pub use acceptor::{ListenError, Listener, ListenerSettings, TlsMode, try_bind};
 pub use certificate::{Certificate, CertificateError};

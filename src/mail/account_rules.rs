@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
-use super::{AddressPattern, Mailbox, Suppressions};
+use super::{AddressPattern, Mailbox, Suppressions, read_network};
 
 /// All sections of one account.
 #[derive(Clone, Debug, Default)]
@@ -430,9 +430,35 @@ impl IpList {
     }
 }
 
-/// Addresses that need no credential at the provider.
+/// Addresses and networks that need no credential at the provider; IPv4-mapped ones are IPv4.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct IpAuth(pub BTreeMap<IpAddr, IpAuthRule>);
+#[serde(from = "BTreeMap<String, IpAuthRule>")]
+pub struct IpAuth(pub BTreeMap<IpNet, IpAuthRule>);
+
+impl From<BTreeMap<String, IpAuthRule>> for IpAuth {
+    /// An address alone is how it was written down before there were networks.
+    fn from(stored: BTreeMap<String, IpAuthRule>) -> Self {
+        let entry = |(text, rule): (String, IpAuthRule)| Some((read_network(&text)?, rule));
+        Self(stored.into_iter().filter_map(entry).collect())
+    }
+}
+
+impl IpAuth {
+    /// The entry that decides about this address: one that blocks it, else the narrowest that covers it.
+    pub fn covering(&self, address: IpAddr) -> Option<(&IpNet, &IpAuthRule)> {
+        let whole = IpNet::from(address.to_canonical());
+        let mut covering = (0..=whole.max_prefix_len()).rev().filter_map(|length| {
+            let network = IpNet::new(whole.addr(), length).ok()?.trunc();
+            self.0.get_key_value(&network)
+        });
+        let narrowest = covering.next()?;
+        let blocks = |rule: &IpAuthRule| matches!(rule.standing, Standing::Blocked(_));
+        if blocks(narrowest.1) {
+            return Some(narrowest);
+        }
+        covering.find(|(_, rule)| blocks(rule)).or(Some(narrowest))
+    }
+}
 
 /// One of them.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -566,6 +592,45 @@ mod tests {
             fold_entry("John <Bad@Example.com>"),
             ("bad@example.com".to_owned(), true)
         );
+    }
+
+    #[test]
+    fn the_narrowest_authenticated_network_decides_and_a_blocked_one_above_all() {
+        let rule = |standing| IpAuthRule {
+            standing,
+            limit: None,
+        };
+        let blocked = || Standing::Blocked("status blocked".to_owned());
+        let entry = |text: &str, standing| (read_network(text).expect(text), rule(standing));
+        let list = IpAuth(
+            [
+                entry("192.0.2.0/24", Standing::Allowed),
+                entry("192.0.2.9", Standing::Sandbox),
+                entry("198.51.100.0/24", blocked()),
+                entry("198.51.100.7", Standing::Allowed),
+                entry("2001:db8::/64", Standing::Allowed),
+            ]
+            .into(),
+        );
+        for (address, found) in [
+            ("192.0.2.1", Some("192.0.2.0/24")),
+            ("::ffff:192.0.2.1", Some("192.0.2.0/24")),
+            ("192.0.2.9", Some("192.0.2.9/32")),
+            ("192.0.3.1", None),
+            ("198.51.100.7", Some("198.51.100.0/24")),
+            ("2001:db8::5", Some("2001:db8::/64")),
+            ("2001:db8:1::5", None),
+        ] {
+            let covering = list.covering(address.parse().expect(address));
+            let covering = covering.map(|(network, _)| network.to_string());
+            assert_eq!(covering.as_deref(), found, "{address}");
+        }
+        // As it was stored before, and as it is now.
+        let old = r#"{"192.0.2.9":{"standing":"sandbox","limit":null}}"#;
+        let read: IpAuth = serde_json::from_str(old).expect("stored");
+        assert_eq!(read.0.len(), 1);
+        let again = serde_json::to_string(&list).expect("JSON");
+        assert_eq!(serde_json::from_str::<IpAuth>(&again).expect("JSON"), list);
     }
 
     #[test]

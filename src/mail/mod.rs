@@ -15,6 +15,7 @@ mod network;
 mod outcome;
 pub mod reply;
 mod rules;
+mod shown;
 mod suppressions;
 mod verdict;
 
@@ -37,5 +38,6 @@ pub use rules::{
     DeviceRule, FromOverride, IpRule, IpSource, KnowledgeRule, LimitOwner, ListenerRule, Rules,
     USER_LANE, WhenStale, WithoutRules,
 };
+pub use shown::{escaped, is_printable, opaque_name, printable, shortened};
 pub use suppressions::{Suppressions, SuppressionsBuilder};
 pub use verdict::{Basis, Submitter, Verdict};

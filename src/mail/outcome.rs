@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::shown::shortened;
+
 /// The words that explain a deferral, a bounce or a doubt to the operator.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Diagnostic(String);
@@ -11,19 +13,7 @@ pub struct Diagnostic(String);
 impl Diagnostic {
     /// One line of at most 500 characters: what a provider sent is not trusted with more.
     pub fn new(text: impl AsRef<str>) -> Self {
-        let clean: String = text
-            .as_ref()
-            .chars()
-            .map(|character| {
-                if character.is_control() {
-                    ' '
-                } else {
-                    character
-                }
-            })
-            .take(500)
-            .collect();
-        Self(clean.trim().to_owned())
+        Self(shortened(text.as_ref(), 500))
     }
 
     /// The text.

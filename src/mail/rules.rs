@@ -53,8 +53,8 @@ impl Rules {
             return Some((LimitOwner::User(user.to_lowercase()), limit));
         }
         let address: IpAddr = lane.parse().ok()?;
-        let limit = known.ip_auth.value()?.0.get(&address)?.limit?;
-        Some((LimitOwner::Address(address), limit))
+        let (network, rule) = known.ip_auth.value()?.covering(address)?;
+        Some((LimitOwner::Network(*network), rule.limit?))
     }
 }
 
@@ -63,8 +63,8 @@ impl Rules {
 pub enum LimitOwner {
     /// An SMTP user of the provider, in lower case.
     User(String),
-    /// An address that needs no credential there.
-    Address(IpAddr),
+    /// An entry for addresses that need no credential there: all of them together.
+    Network(IpNet),
 }
 
 /// What the lane of a client that signed in as an SMTP user begins with; no device is called so.

@@ -173,14 +173,14 @@ impl Policy<'_> {
         let Some(heeded) = self.heed(CONNECT, account, section, of)? else {
             return Ok(ByProvider::Unknown);
         };
-        let Some(rule) = heeded.value.0.get(&address) else {
+        let Some((network, rule)) = heeded.value.covering(address) else {
             self.note_provided(CONNECT, Says::Nothing, address, heeded.of, "not listed");
             return Ok(ByProvider::Silent);
         };
         if let Standing::Blocked(why) = &rule.standing {
             self.note_provided(CONNECT, Says::Refuse, address, heeded.of, why);
             let hint =
-                format!("{account}/{section} blocks {address}: {why}; see `api ip-auth view`");
+                format!("{account}/{section} blocks {network}: {why}; see `api ip-auth view`");
             let reply = reply::ADDRESS_NOT_ALLOWED;
             return Err(heeded.of.refusal(reply, address, hint));
         }

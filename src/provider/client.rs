@@ -8,7 +8,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
 use reqwest::{Body, Client, Response};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -16,6 +15,7 @@ use tokio::time::sleep;
 use crate::clock::Timestamp;
 use crate::config::Secret;
 
+use super::answer::read_data;
 use super::email::SendResult;
 use super::error::{ApiError, Refusal};
 use super::groups::email::SendMimeEmail;
@@ -251,7 +251,7 @@ impl Provider {
         let exchange = async {
             let response = request.send().await.map_err(Self::lost)?;
             self.note_clock(&response);
-            Self::read(response).await
+            Self::read(response, answer_octets_max(path)).await
         };
         let patience = async {
             if !complete.await {
@@ -276,7 +276,10 @@ impl Provider {
         }
     }
 
-    async fn read(mut response: Response) -> Result<(u16, Option<Duration>, Vec<u8>), ApiError> {
+    async fn read(
+        mut response: Response,
+        octets_max: usize,
+    ) -> Result<(u16, Option<Duration>, Vec<u8>), ApiError> {
         let status = response.status().as_u16();
         let retry_after = response
             .headers()
@@ -294,8 +297,8 @@ impl Provider {
             if status >= 300 && body.len() > REFUSAL_OCTETS_MAX {
                 break;
             }
-            if body.len() > ANSWER_OCTETS_MAX {
-                let why = format!("over {ANSWER_OCTETS_MAX} octets: ask for less at once");
+            if body.len() > octets_max {
+                let why = format!("over {octets_max} octets: ask for less at once");
                 let request_id = String::new();
                 return Err(ApiError::Unintelligible { why, request_id });
             }
@@ -327,41 +330,6 @@ fn without_key(body: Vec<u8>, key: &str) -> Vec<u8> {
 
 fn too_slow(what: &'static str) -> ApiError {
     ApiError::AnswerLost(what.into())
-}
-
-/// The `data` of an answer (or its root, as old answers have it), and the request id.
-fn read_data<T: DeserializeOwned>(body: &[u8]) -> Result<(T, String), ApiError> {
-    let mut root: Value =
-        serde_json::from_slice(body).map_err(|error| ApiError::Unintelligible {
-            why: format!("not JSON: {error}"),
-            request_id: String::new(),
-        })?;
-    let request_id = root["request_id"]
-        .as_str()
-        .or(root["data"]["request_id"].as_str())
-        .unwrap_or_default()
-        .to_owned();
-    // Taken out, not copied: an answer may have tens of thousands of records.
-    let data = match root.get_mut("data").map(Value::take) {
-        None => root,
-        // No data is an empty list to whoever expects one, and no record to others.
-        Some(Value::Null) => match T::deserialize(&Value::Null) {
-            Ok(nothing) => return Ok((nothing, request_id)),
-            Err(_) => root,
-        },
-        // One client reports results one level deeper.
-        Some(mut data) => match data.get_mut("email_response").map(Value::take) {
-            None | Some(Value::Null) => data,
-            Some(inner) => inner,
-        },
-    };
-    match T::deserialize(data) {
-        Ok(data) => Ok((data, request_id)),
-        Err(error) => Err(ApiError::Unintelligible {
-            why: format!("not the expected members: {error}"),
-            request_id,
-        }),
-    }
 }
 
 /// Some 200 answers carry an error and nothing else (NOTES section 3).
@@ -399,7 +367,23 @@ const SKEW_MIN_MS: i64 = 5_000;
 /// More than the system buffers for one connection by default.
 const SOCKET_OCTETS_MAX: u64 = 4 * 1024 * 1024;
 
-/// Thousands of events with their headers; an answer to a send is a few hundred octets.
-const ANSWER_OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// How long an answer may be: many times what a real one has.
+fn answer_octets_max(path: &str) -> usize {
+    match path {
+        // A few hundred octets.
+        "/email/send" | "/email/mime" | "/api_keys/permissions" => 64 * 1024,
+        // A thousand times that.
+        "/email/batch" => 1_000_000,
+        // A page of a thousand events with their headers, or of as many mails and templates.
+        "/activity/search"
+        | "/archive/search"
+        | "/email/search"
+        | "/email/scheduled/search"
+        | "/template/search" => 32_000_000,
+        // A page of rules: five thousand users, or fifty thousand suppressions.
+        _ => 8_000_000,
+    }
+}
+
 /// Whatever follows, it is a refusal.
 const REFUSAL_OCTETS_MAX: usize = 64 * 1024;

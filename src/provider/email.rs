@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::mail::opaque_name;
+
 /// The answer to either. Counts are of mails, not of recipients. Members are read whatever their type:
 /// how `failures` looks is not published, and a mail that was accepted must not be sent again because
 /// of it.
@@ -35,14 +37,14 @@ pub struct SendResult {
 impl From<Value> for SendResult {
     fn from(data: Value) -> Self {
         Self {
-            email_id: text(&data["email_id"]),
+            email_id: name(&data["email_id"]),
             succeeded: count(&data["succeeded"]),
             failed: count(&data["failed"]),
             failures: match &data["failures"] {
                 Value::Array(items) => items.iter().filter_map(text).collect(),
                 one => text(one).into_iter().collect(),
             },
-            schedule_id: text(&data["schedule_id"]),
+            schedule_id: name(&data["schedule_id"]),
             request_id: String::new(),
         }
     }
@@ -58,6 +60,12 @@ fn text(value: &Value) -> Option<String> {
         other => other.to_string(),
     };
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// What the provider calls something; it goes into logs, traces and onto terminals.
+fn name(value: &Value) -> Option<String> {
+    let name = opaque_name(&text(value)?);
+    Some(name).filter(|name| !name.is_empty())
 }
 
 fn count(value: &Value) -> Option<u64> {

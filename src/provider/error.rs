@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::mail::{opaque_name, shortened};
+
 /// A call without the answer it was made for.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -134,17 +136,18 @@ impl Refusal {
             Value::Null => root[name].clone(),
             found => found.clone(),
         };
-        let text = |name: &str| member(name).as_str().map(str::to_owned);
+        let words = |text: &str| shortened(text, WORDS_LETTERS_MAX);
+        let name = |member: &Value| member.as_str().map(opaque_name);
         let validation = member("field_validation_errors");
         let field = validation["fieldname"].as_str().map(|name| {
             let message = validation["message"].as_str().unwrap_or_default();
-            (name.to_owned(), message.to_owned())
+            (opaque_name(name), words(message))
         });
         Self {
             status,
-            request_id: text("request_id").unwrap_or_default(),
-            error_code: text("error_code"),
-            error: text("error"),
+            request_id: name(&member("request_id")).unwrap_or_default(),
+            error_code: name(&member("error_code")),
+            error: member("error").as_str().map(words),
             field,
             retry_after,
             body_left: false,
@@ -208,3 +211,6 @@ impl Disposition {
         }
     }
 }
+
+/// Of what somebody else wrote for people.
+const WORDS_LETTERS_MAX: usize = 500;

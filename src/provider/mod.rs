@@ -15,6 +15,7 @@
 //! What an error means for the caller is [`ApiError::disposition`]'s business alone; nobody else
 //! looks at statuses or texts. The key never shows in an error.
 
+mod answer;
 mod client;
 mod dates;
 mod email;
@@ -33,7 +34,7 @@ pub use email::SendResult;
 pub use error::{ApiError, Disposition, Refusal};
 pub use groups::operations;
 pub use keys::Permissions;
-pub use loose::{Concealed, List, Loose};
+pub use loose::{Concealed, List, Loose, Overfull, Room};
 pub use operation::{Confidence, Effect, Endpoint, Field, Kind, Member, Method, Operation};
 pub use pages::Paged;
 pub use period::read_period;

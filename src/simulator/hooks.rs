@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::Client;
+use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::happenings::Happening;
@@ -58,6 +59,21 @@ pub(super) fn announce_sms(hooks: &[Map<String, Value>], message: &Map<String, V
             .iter()
             .filter(|hook| listed(hook, "sms_events").contains(&name));
         for hook in wanted {
+            tokio::spawn(post(hook.clone(), event.clone()));
+        }
+    }
+}
+
+/// Posts that somebody wants no more short messages. What it is called in a delivery is not published.
+pub(super) fn announce_opt_out(hooks: &[Map<String, Value>], received: &Map<String, Value>) {
+    let text = |member: &str| received.get(member).cloned().unwrap_or(Value::Null);
+    let event = json!({
+        "event": "sms_opt-out", "id": event_id(), "message_id": text("message_id"),
+        "destination_number": text("destination_address"), "source_number": text("source_address"),
+        "message_content": text("content"), "received_timestamp": text("timestamp"), "region": "US",
+    });
+    for hook in hooks {
+        if listed(hook, "sms_events").contains(&"opt-out") {
             tokio::spawn(post(hook.clone(), event.clone()));
         }
     }
@@ -162,6 +178,9 @@ fn events(delivery: &Delivery, header: impl Fn(&str) -> String) -> Vec<(&'static
 
 async fn post(hook: Map<String, Value>, event: Value) {
     let text = |member: &str| hook.get(member).and_then(Value::as_str).unwrap_or_default();
+    if hook.get("disabled") == Some(&Value::Bool(true)) {
+        return;
+    }
     let Some(client) = caller() else { return };
     for attempt in 0..ATTEMPTS_MAX {
         let mut request = client.post(text("url"));
@@ -176,6 +195,9 @@ async fn post(hook: Map<String, Value>, event: Value) {
             ),
             _ => request,
         };
+        for (name, value) in custom_headers(&hook) {
+            request = request.header(name, value);
+        }
         request = match text("output_format") {
             "json" => request
                 .header("content-type", "application/json")
@@ -190,6 +212,27 @@ async fn post(hook: Map<String, Value>, event: Value) {
             Err(error) => tracing::info!(error = %error.without_url(), "webhook not reached"),
         }
         tokio::time::sleep(RETRY_FIRST * 2u32.pow(attempt)).await;
+    }
+}
+
+/// Names and values, however they are written: their shape is not published.
+fn custom_headers(hook: &Map<String, Value>) -> Vec<(HeaderName, HeaderValue)> {
+    let pair = |name: &str, value: &Value| {
+        let value = HeaderValue::from_str(value.as_str()?).ok()?;
+        Some((name.parse().ok()?, value))
+    };
+    match hook.get("custom_headers") {
+        Some(Value::Object(headers)) => {
+            let headers = headers.iter();
+            headers
+                .filter_map(|(name, value)| pair(name, value))
+                .collect()
+        }
+        Some(Value::Array(headers)) => {
+            let named = |item: &Value| pair(item["header"].as_str()?, &item["value"]);
+            headers.iter().filter_map(named).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -8,7 +8,8 @@ use aws_lc_rs::hmac;
 use futures_util::TryStreamExt as _;
 
 use crate::auth::{hash_password, verify_password};
-use crate::mail::{PasswordHash, SectionName, Standing, Users};
+use crate::journal::Chain;
+use crate::mail::{AccountRules, Confirmed, PasswordHash, SectionName, Standing, Users};
 use crate::provider::groups::allowed_recipients::ViewAllowedRecipients;
 use crate::provider::groups::allowed_senders::ViewAllowedSenders;
 use crate::provider::groups::domain::ViewDomains;
@@ -40,6 +41,8 @@ pub(super) enum FetchError {
     Unusable(#[from] Unusable),
     #[error("the provider says that there are {total}, and gives {given}")]
     Incomplete { total: u64, given: u64 },
+    #[error("more than {SUPPRESSIONS_MAX} suppressions")]
+    TooMany,
     #[error("the passwords of users could not be hashed")]
     Hashing,
 }
@@ -151,6 +154,9 @@ impl Fetcher {
             let says = page.total_results.as_ref();
             total = total.max(says.and_then(serde_json::Number::as_u64).unwrap_or(0));
             given += count;
+            if given > SUPPRESSIONS_MAX {
+                return Err(FetchError::TooMany);
+            }
             reading::read_suppressions(page, &mut gathered)?;
         }
         // Some come and go while pages are turned; a twentieth does not.
@@ -240,6 +246,26 @@ fn fetched<T>(read: Read<T>, value: fn(Arc<T>) -> SectionValue) -> Fetched {
     }
 }
 
+/// These sections as the provider says them now, for whoever only looks; passwords are left out.
+///
+/// # Errors
+/// What went wrong with the first that can't be had, in words.
+pub async fn look(provider: &Provider, sections: &[SectionName]) -> Result<AccountRules, String> {
+    let fetcher = Fetcher::new(provider.clone(), false);
+    let mut rules = AccountRules::default();
+    for section in sections {
+        let fetched = fetcher.fetch(*section, None).await;
+        let fetched = fetched.map_err(|error| Chain(&error).to_string())?;
+        fetched.value.install(&mut rules, &Confirmed::default());
+    }
+    Ok(rules)
+}
+
+/// The path that must be permitted for a section.
+pub fn permission_for(section: SectionName) -> &'static str {
+    path_of(section)
+}
+
 /// The operations that a key must be permitted for all sections.
 pub fn needed_permissions() -> Vec<&'static str> {
     SectionName::ALL.into_iter().map(path_of).collect()
@@ -263,3 +289,5 @@ pub(super) fn path_of(section: SectionName) -> &'static str {
 const BEGINNING: &str = "2000-01-01";
 /// A million of suppressions at a thousand a page; a token that never ends must end here.
 const PAGES_MAX: u32 = 10_000;
+/// Ten times what any account is known to have; they are all held in memory.
+const SUPPRESSIONS_MAX: u64 = 2_000_000;

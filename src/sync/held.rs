@@ -42,6 +42,8 @@ pub(super) struct Held {
 pub(super) enum Trouble {
     NotPermitted,
     Failed(String),
+    /// The account is left alone because of another section, or of the whole account.
+    NotAsked,
     /// A list of so many entries was suddenly emptied to so many.
     Shrunken(usize, usize),
 }
@@ -103,6 +105,7 @@ impl Held {
                     format!("give the key permission for {}", path_of(section))
                 }
                 Some(Trouble::Failed(why)) => why.clone(),
+                Some(Trouble::NotAsked) => NOT_ASKED.to_owned(),
                 Some(Trouble::Shrunken(old, new)) => {
                     let since = self.guard.since().map(|since| since.to_string());
                     format!(
@@ -115,6 +118,8 @@ impl Held {
         }
     }
 }
+
+pub(super) const NOT_ASKED: &str = "not asked, because of what went wrong before";
 
 pub(super) fn lock(held: &Shared) -> MutexGuard<'_, BTreeMap<SectionName, Held>> {
     held.lock().unwrap_or_else(PoisonError::into_inner)

@@ -25,7 +25,7 @@ mod snapshot;
 mod status;
 mod values;
 
-pub use fetch::needed_permissions;
+pub use fetch::{look, needed_permissions, permission_for};
 pub use handle::SyncHandle;
 pub use publisher::Publisher;
 pub use refresher::{SyncSettings, Synchroniser};

@@ -4,7 +4,6 @@
 //! answer at all: what was known before stays.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -12,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::mail::{
     AddressList, Domains, IpAuth, IpAuthRule, IpList, ListMode, PasswordHash, RateLimit,
     RecipientList, SenderList, SingleSenders, Standing, SuppressionReason, SuppressionsBuilder,
-    UserRule, Users, fold_entry, read_network,
+    UserRule, Users, fold_entry, is_printable, read_network, shortened,
 };
 use crate::provider::groups::{
     allowed_recipients, allowed_senders, domain, ip_allow_list, ip_auth, single_senders,
@@ -38,8 +37,7 @@ impl Odd {
     pub(super) fn add(&mut self, what: impl Into<String>) {
         self.count += 1;
         if self.first.len() < ODD_SHOWN_MAX {
-            let what: String = what.into().chars().take(ODD_LETTERS_MAX).collect();
-            self.first.push(what);
+            self.first.push(shortened(&what.into(), ODD_LETTERS_MAX));
         }
     }
 
@@ -140,22 +138,26 @@ pub(super) fn read_ip_auth(answer: ip_auth::IpAuth) -> Result<Read<IpAuth>, Unus
     let mut value = IpAuth::default();
     for entry in answer.results.ok_or(Unusable("results"))? {
         let text = entry.ip_address.unwrap_or_default();
-        let Ok(address) = text.trim().parse::<IpAddr>() else {
-            odd.add(format!("{text:?} is no address"));
+        let standing = standing(entry.status.as_deref(), entry.sending_allowed, None);
+        let blocked = matches!(standing, Standing::Blocked(_));
+        // Half of the world needs no credential by mistake only; what is blocked may be as large as it likes.
+        let Some(network) =
+            read_network(&text).filter(|network| blocked || network.prefix_len() >= LEAST_PREFIX)
+        else {
+            odd.add(format!("{text:?} is no address and no network of a site"));
             continue;
         };
-        let standing = standing(entry.status.as_deref(), entry.sending_allowed, None);
         let limit = limit(
             entry.custom_ratelimit,
             entry.custom_ratelimit_value.as_ref(),
             entry.custom_ratelimit_period.as_deref(),
         );
         let limit = limit.unwrap_or_else(|()| {
-            odd.add(format!("{address}: its rate limit can't be read"));
+            odd.add(format!("{network}: its rate limit can't be read"));
             None
         });
         let rule = IpAuthRule { standing, limit };
-        value.0.insert(address.to_canonical(), rule);
+        value.0.insert(network.trunc(), rule);
     }
     Ok(Read { value, odd })
 }
@@ -243,8 +245,9 @@ pub(super) fn read_users(
     let mut value = Users::default();
     for entry in answer.results.ok_or(Unusable("results"))? {
         let name = entry.username.unwrap_or_default();
-        if name.trim().is_empty() {
-            odd.add("a user without a name");
+        // It goes into logs and hints, and nobody can sign in with another one.
+        if name.trim().is_empty() || !name.chars().all(is_printable) || name.len() > NAME_MAX {
+            odd.add("a user without a name that can be typed");
             continue;
         }
         let known = before.get(&name.to_lowercase());
@@ -305,7 +308,10 @@ fn standing(
         (_, Some(false)) => blocked("sending_allowed false"),
         (Some("sandbox"), _) => Standing::Sandbox,
         (Some("allowed"), _) | (_, Some(true)) => Standing::Allowed,
-        (Some(unknown), None) => blocked(&format!("unknown status {unknown:?}")),
+        (Some(unknown), None) => {
+            let unknown = shortened(unknown, WORD_LETTERS_MAX);
+            blocked(&format!("unknown status {unknown:?}"))
+        }
         (None, None) => before
             .cloned()
             .unwrap_or_else(|| blocked("the answer has no status")),
@@ -338,6 +344,11 @@ fn as_count(value: &Value) -> Option<u32> {
     u32::try_from(number).ok().filter(|count| *count > 0)
 }
 
+/// The largest networks that sites have, as the configuration takes them.
+const LEAST_PREFIX: u8 = 8;
+/// Octets of a user's name; the provider takes 100 characters (NOTES section 9).
+const NAME_MAX: usize = 400;
+const WORD_LETTERS_MAX: usize = 40;
 const ODD_SHOWN_MAX: usize = 10;
 const ODD_LETTERS_MAX: usize = 200;
 
@@ -417,13 +428,27 @@ mod tests {
     }
 
     #[test]
+    fn authenticated_addresses_may_be_networks_of_a_site() {
+        let answer = json!({"results": [
+            {"ip_address": "192.0.2.9", "status": "allowed"}, {"ip_address": "198.51.100.7/24", "status": "allowed"},
+            {"ip_address": "0.0.0.0/0", "status": "allowed"}, {"ip_address": "0.0.0.0/1", "status": "blocked"},
+            {"ip_address": "192.0.2.1-192.0.2.5", "status": "allowed"},
+        ]});
+        let read = read_ip_auth(serde_json::from_value(answer).unwrap_or_default());
+        let read = read.expect("a list");
+        let networks: Vec<String> = read.value.0.keys().map(ToString::to_string).collect();
+        assert_eq!(networks, ["0.0.0.0/1", "192.0.2.9/32", "198.51.100.0/24"]);
+        assert_eq!(read.odd.count, 2);
+    }
+
+    #[test]
     fn users_keep_their_limits_and_masked_passwords_are_none() {
         let answer = json!({"default_ratelimit_value": "25", "default_ratelimit_period": "1 hour", "results": [
             {"username": "Printer1", "status": "allowed", "email_password": "secret-1", "custom_ratelimit": true,
              "custom_ratelimit_value": 5, "custom_ratelimit_period": "0:30:00"},
             {"username": "ups", "sending_allowed": true, "email_password": "********"},
             {"username": "cam", "status": "allowed", "custom_ratelimit": true, "custom_ratelimit_period": "often"},
-            {"status": "allowed"},
+            {"status": "allowed"}, {"status": "allowed", "username": "ev\u{1b}[2Jil"},
         ]});
         let mut asked = Vec::new();
         let read = read_users(
@@ -437,7 +462,7 @@ mod tests {
         .expect("users");
         assert_eq!(asked, ["Printer1 secret-1"]);
         let users = read.value;
-        assert_eq!((users.len(), read.odd.count), (3, 2));
+        assert_eq!((users.len(), read.odd.count), (3, 3));
         let limit = |name: &str| {
             users
                 .limit_of(name)

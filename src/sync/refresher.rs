@@ -17,7 +17,7 @@ use crate::spool::{Spool, SpoolError};
 use super::doubts::QUESTIONS;
 use super::fetch::{FetchError, Fetched, Fetcher, path_of};
 use super::handle::{Order, SyncHandle};
-use super::held::{Held, Shared, Trouble, lock};
+use super::held::{Held, NOT_ASKED, Shared, Trouble, lock};
 use super::publisher::Publisher;
 use super::snapshot::{self, Header};
 use super::status::{SectionDiff, diff};
@@ -252,12 +252,23 @@ impl Synchroniser {
         let looked_at = self.now();
         match found {
             Ok(found) => {
-                self.troubles = 0;
+                if std::mem::take(&mut self.troubles) > 0 {
+                    self.catch_up(looked_at);
+                }
                 self.take_in(section, found, before, header, accept).await;
                 self.schedule(section, looked_at, self.settings.interval);
                 true
             }
             Err(error) => self.failed(section, &error, looked_at),
+        }
+    }
+
+    /// What could not be asked for the account's sake is asked now.
+    fn catch_up(&self, now: Instant) {
+        for held in lock(&self.held).values_mut() {
+            if held.trouble == Some(Trouble::NotAsked) {
+                held.due = now;
+            }
         }
     }
 
@@ -329,7 +340,8 @@ impl Synchroniser {
                 }
                 return;
             }
-            if held.trouble.take().is_some() {
+            let trouble = held.trouble.take();
+            if trouble.is_some_and(|trouble| trouble != Trouble::NotAsked) {
                 self.journal.rules_recovered(&self.account, section);
             }
         }
@@ -481,7 +493,11 @@ impl Synchroniser {
                 return true;
             };
             let kind = |trouble: &Option<Trouble>| trouble.as_ref().map(std::mem::discriminant);
-            let news = kind(&held.trouble) != kind(&Some(trouble.clone()));
+            let before = held
+                .trouble
+                .as_ref()
+                .filter(|known| **known != Trouble::NotAsked);
+            let news = kind(&before.cloned()) != kind(&Some(trouble.clone()));
             held.trouble = Some(trouble);
             held.fresh = false;
             let age = now.since(held.confirmed.at());
@@ -517,6 +533,11 @@ impl Synchroniser {
             if self.troubles == 1 {
                 // Who signs in may have to wait.
                 self.publish();
+            }
+            // What can't be asked now is not as fresh as it was.
+            for held in lock(&self.held).values_mut() {
+                held.fresh = false;
+                held.trouble.get_or_insert(Trouble::NotAsked);
             }
             let pause = pause.unwrap_or_else(|| self.backoff(self.troubles));
             self.paused_until = looked_at + pause;
@@ -599,7 +620,7 @@ impl Synchroniser {
                 diffs.push(SectionDiff {
                     account: self.account.to_string(),
                     section,
-                    trouble: "not asked, because of what went wrong before".to_owned(),
+                    trouble: NOT_ASKED.to_owned(),
                     setting: None,
                     entries: Vec::new(),
                     more: 0,

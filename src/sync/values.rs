@@ -132,10 +132,16 @@ impl SectionValue {
                 networks.for_each(|network| tell(&network.to_string(), ""));
             }
             Self::IpAuth(list) => {
-                for (address, rule) in &list.0 {
+                for (network, rule) in &list.0 {
                     let limit = rule.limit.map(|limit| format!(", {limit}"));
                     let about = format!("{}{}", words(&rule.standing), limit.unwrap_or_default());
-                    tell(&address.to_string(), &about);
+                    // An address alone is shown as such.
+                    let alone = network.prefix_len() == network.max_prefix_len();
+                    let shown = match alone {
+                        true => network.addr().to_string(),
+                        false => network.to_string(),
+                    };
+                    tell(&shown, &about);
                 }
             }
             Self::Domains(domains) => {

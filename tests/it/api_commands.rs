@@ -684,7 +684,7 @@ async fn paging_is_followed_to_its_end() {
         .collect();
     let request = json!({ "emails": mails }).to_string();
     let (code, _, err) = desk
-        .run_as(KEY, &["email", "batch", "--json", "-"], &request)
+        .run_as(KEY, &["email", "batch", "--body", "-"], &request)
         .await;
     assert_eq!(code, 0, "{err}");
     let one_page = desk.api(&["activity", "search", "--limit", "10"]).await;
@@ -805,6 +805,57 @@ async fn webhooks_are_really_posted_and_again_when_refused() {
 }
 
 #[tokio::test]
+async fn a_webhook_may_be_switched_off_carry_headers_and_hear_of_opting_out() {
+    let desk = Desk::open().await;
+    let receiver = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", receiver.local_addr().unwrap());
+    let add = format!("webhook add --url {url} --sms_events opt-out --disabled");
+    desk.api(&words(&add)).await;
+    let add = format!("webhook add --url {url} --sms_events opt-out --custom_headers");
+    desk.api(&[&words(&add)[..], &[r#"{"X-Secret":"s1"}"#]].concat())
+        .await;
+    let seen = desk.api(&words("webhook view")).await;
+    assert_eq!(
+        (&seen[0]["disabled"], &seen[1]["disabled"]),
+        (&json!(true), &json!(false))
+    );
+    let received = json!({"from": "+15555550100", "to": "+15555550199", "content": "Stop"});
+    let sms = format!("{}/_sms", desk.simulator.api_url().trim_end_matches("/v3"));
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let sent = http
+        .post(sms)
+        .header("content-type", "application/json")
+        .body(received.to_string())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(sent.status().as_u16(), 204);
+    let (mut stream, _) = receiver.accept().await.unwrap();
+    let mut request = Vec::new();
+    while !String::from_utf8_lossy(&request).contains("opt-out") {
+        assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+    }
+    let request = String::from_utf8(request).unwrap().to_lowercase();
+    assert!(request.contains("x-secret: s1"), "{request}");
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    // The one that is switched off hears nothing.
+    let second = tokio::time::timeout(std::time::Duration::from_millis(300), receiver.accept());
+    assert!(second.await.is_err());
+}
+
+#[tokio::test]
+async fn an_authenticated_address_may_be_a_network() {
+    let desk = Desk::open().await;
+    let api = async |line: &str| desk.api(&words(line)).await;
+    api("ip-auth edit --ip_address 192.0.2.0/24 --description site").await;
+    let seen = api("ip-auth view").await;
+    assert_eq!(seen["results"][0]["ip_address"], "192.0.2.0/24");
+    desk.refused(&words("ip-auth edit --ip_address office --description x"))
+        .await;
+}
+
+#[tokio::test]
 async fn what_goes_wrong_is_said_with_what_to_do() {
     let desk = Desk::open().await;
     let fault = |status: u16, body: &str| {
@@ -852,7 +903,7 @@ async fn what_goes_wrong_is_said_with_what_to_do() {
     let huge = "x".repeat(1_100_000);
     let request = json!({ "domain": huge }).to_string();
     let (code, _, err) = desk
-        .run_as(KEY, &["domain", "add", "--json", "-"], &request)
+        .run_as(KEY, &["domain", "add", "--body", "-"], &request)
         .await;
     assert!(
         code == 1 && err.contains("the provider takes 1000000"),
@@ -1055,7 +1106,7 @@ async fn a_batch_over_the_limit_sends_nothing() {
     let mail = json!({"sender": "a@example.com", "to": ["b@example.org"], "subject": "s", "text_body": "x"});
     let batch = json!({ "emails": [mail, mail, mail] }).to_string();
     let (code, _, err) = desk
-        .run_as(key, &words("email batch --json -"), &batch)
+        .run_as(key, &words("email batch --body -"), &batch)
         .await;
     assert!(
         code == 1 && err.contains("API key ratelimit exceeded"),

@@ -169,7 +169,6 @@ fn the_environment_sets_any_key_above_the_file() {
             ("S2G__LISTENERS__LAN__TRUST", "10.0.0.0/8, 192.0.2.7"),
             ("S2G__LISTENERS__LAN__MAX_CONNECTIONS", "7"),
             ("S2G__DEVICES__CAM__NETWORKS", "192.0.2.9"),
-            ("S2G__ENVELOPE__HIDDEN", ""),
             ("UNRELATED", "x"),
         ],
     )
@@ -215,6 +214,294 @@ fn a_secret_can_stand_in_a_file_of_its_own() {
     let key = config.accounts["default"].api_key.expose();
     assert_eq!(key, "api-11111111111111111111111111111111");
     assert!(!format!("{config:?}").contains(key.as_str()));
+}
+
+/// The lines of a section of the reference, as key and value.
+fn reference(section: &str) -> Vec<(&'static str, &'static str)> {
+    let start = REFERENCE.find(&format!("\n[{section}]\n")).expect(section);
+    let lines = REFERENCE[start + 1..].lines().skip(1);
+    lines
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split_once(" = "))
+        .filter(|(key, _)| !key.starts_with('#'))
+        .collect()
+}
+
+/// What `check` prints of a section.
+fn printed(config: &Config, section: &str) -> HashMap<String, String> {
+    let text = format!("\n{}", config.settings.masked());
+    let start = text.find(&format!("\n[{section}]\n")).expect(section);
+    let lines = text[start + 1..].lines().skip(1);
+    lines
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+#[test]
+fn every_value_of_the_first_listener_and_account_is_the_default_of_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let pem = directory.path().join("pem");
+    std::fs::write(&pem, "x").unwrap();
+    let pem = format!("{pem:?}");
+    let changed = |key: &str| -> String {
+        let value = match key {
+            "bind" => "\"127.0.0.1:7\"",
+            "tls" => "\"implicit\"",
+            "cert_file" | "key_file" => &pem,
+            "trust" | "clear_auth" => "[]",
+            "account" => "\"branch\"",
+            "require_tls" => "true",
+            "profile" => "\"strict\"",
+            "max_message_size"
+            | "max_connections"
+            | "max_connections_per_address"
+            | "max_recipients"
+            | "min_rate"
+            | "max_spool_size" => "7777",
+            "command_timeout" | "data_timeout" => "\"77s\"",
+            "api_url" => "\"https://eu-api.smtp2go.com/v3\"",
+            "api_key" => "\"api-1\"",
+            other => panic!("{other} is new: give it another value here"),
+        };
+        value.to_owned()
+    };
+    let mut file = String::new();
+    for section in ["listeners.lan", "accounts.default"] {
+        writeln!(file, "[{section}]").unwrap();
+        for (key, before) in reference(section) {
+            assert_ne!(changed(key), before, "{key}");
+            writeln!(file, "{key} = {}", changed(key)).unwrap();
+        }
+    }
+    let own =
+        "[listeners.office]\nbind = \"127.0.0.1:8\"\n[accounts.branch]\napi_key = \"api-2\"\n";
+    let config = resolve(&format!("{file}{own}"), &[]).unwrap();
+    for (section, entry, kept) in [
+        ("listeners.lan", "listeners.office", "bind"),
+        ("accounts.default", "accounts.branch", "api_key"),
+    ] {
+        let found = printed(&config, entry);
+        for (key, _) in reference(section)
+            .into_iter()
+            .filter(|(key, _)| *key != kept)
+        {
+            let expected = format!("{}  # {section}, ", changed(key));
+            assert!(
+                found[key].starts_with(&expected),
+                "{entry}.{key} = {}",
+                found[key]
+            );
+        }
+        assert!(!found[kept].contains(section), "{}", found[kept]);
+    }
+    // What is another's own is never taken over: no second account sends by the first one's key.
+    let error = resolve(&format!("{file}[accounts.branch]\n[listeners.c]\n"), &[]).unwrap_err();
+    for key in ["accounts.branch.api_key", "listeners.c.bind"] {
+        assert!(error.contains(&format!("{key} = (missing)")), "{error}");
+    }
+    // What is written for itself counts.
+    let own = "[listeners.c]\nbind = \"127.0.0.1:9\"\nrequire_tls = false\ntrust = [\"192.0.2.0/24\"]\n\
+               [accounts.branch]\napi_key = \"api-2\"\n";
+    let config = resolve(&format!("{file}{own}"), &[]).unwrap();
+    let listener = &config.listeners["c"];
+    assert_eq!((listener.require_tls, listener.trust.len()), (false, 1));
+}
+
+#[test]
+fn every_value_is_printed_with_where_it_was_written() {
+    let config = resolve(
+        "hostname = \"a.example\"\n[accounts.default]\napi_key = \"api-1\"\n[listeners.lan]\nmax_connections = 7\n\
+         [listeners.office]\nbind = \"127.0.0.1:1\"\n",
+        &[("S2G__LISTENERS__LAN__TRUST", "192.0.2.1")],
+    )
+    .unwrap();
+    let text = config.settings.masked();
+    for line in [
+        "data_dir = \"/var/lib/smtp2go-gateway\"  # default\n",
+        "gateway.toml\n[accounts.default]",
+        "trust = \"192.0.2.1\"  # S2G__LISTENERS__LAN__TRUST\n",
+        "trust = \"192.0.2.1\"  # listeners.lan, S2G__LISTENERS__LAN__TRUST\n",
+        "api_key = \"********\"  # ",
+    ] {
+        assert!(
+            text.replace("\n\n", "\n").contains(line),
+            "{line} in\n{text}"
+        );
+    }
+    assert_eq!(text.matches("max_connections = 7  # ").count(), 2, "{text}");
+    let values = text.lines().filter(|line| line.contains(" = "));
+    assert!(
+        values.into_iter().all(|line| line.contains("  # ")),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_empty_variable_empties_a_list_and_is_an_error_elsewhere() {
+    let file = "[listeners.lan]\ntrust = [\"192.0.2.0/24\"]\n";
+    let empty = |name| resolve(file, &[KEY, (name, "")]);
+    assert!(
+        empty("S2G__LISTENERS__LAN__TRUST").unwrap().listeners["lan"]
+            .trust
+            .is_empty()
+    );
+    assert!(
+        empty("S2G__LISTENERS__LAN__CLEAR_AUTH").unwrap().listeners["lan"]
+            .clear_auth
+            .is_empty()
+    );
+    for name in [
+        "S2G__HOSTNAME",
+        "S2G__LISTENERS__LAN__BIND",
+        "S2G__LISTENERS__LAN__TLS",
+        "S2G__LISTENERS__LAN__CERT_FILE",
+        "S2G__LISTENERS__LAN__REQUIRE_TLS",
+        "S2G__LISTENERS__LAN__MAX_CONNECTIONS",
+        "S2G__LISTENERS__LAN__COMMAND_TIMEOUT",
+        "S2G__ACCOUNTS__DEFAULT__API_URL",
+        "S2G__DEVICES__CAM__PASSWORD",
+        "S2G__ENVELOPE__HIDDEN",
+        "S2G__ADMIN__TOKEN",
+        "SMTP2GO_API_KEY",
+    ] {
+        let error = empty(name).expect_err(name);
+        let said = format!("= (empty): expected a value in {name}, or no such variable");
+        assert!(error.contains(&said), "{error}");
+    }
+}
+
+#[test]
+fn no_mistake_shows_what_may_be_a_secret() {
+    for file in [
+        "colour = \"SECRET\"",
+        "api_key = \"SECRET\"",
+        "[accounts]\ndefault = \"SECRET\"",
+        "[accounts.default]\napi_kee = \"SECRET\"",
+        "[accounts.default]\napi_key = [\"SECRET\"]",
+        "[accounts.default]\napi_key_file = \"SECRET\"",
+        "[accounts.default]\napi_key = \"SECRET spaced\"",
+        "[accounts.default]\napi_url = \"https://user:SECRET@api.smtp2go.com/v3\"",
+        "[accounts.default]\napi_url = \"https://:SECRET@api.smtp2go.com/v3\"",
+        "[accounts.default]\napi_url = \"https://api.smtp2go.com/v3?key=SECRET\"",
+        "[devices.accounts.default]\napi_key = \"SECRET\"",
+        "[hostname]\napi_key = \"SECRET\"",
+        "[listeners.lan]\ntrust = [{ password = \"SECRET\" }]",
+        "[listeners.lan]\nmax_connections = { password = \"SECRET\" }",
+        "[listeners.lan]\nkey_file = \"SECRET\"\ncert_file = \"/cert.pem\"",
+        "[devices.cam]\nusername = \"cam\"\npasword = \"SECRET\"",
+        "[devices.cam]\nusername = \"cam\"\npassword_file = \"SECRET\"",
+        "listeners = \"SECRET\"",
+        "admin = \"SECRET\"",
+        "[admin]\ntoken = \"SECRET\"",
+        "[accounts.default]\napi_key = \"SECRET",
+        "[accounts.default]\napi_key = SECRET",
+        "[accounts.default]\napi_key = 'a' SECRET",
+        "api_key = \"SECRET\"\napi_key = \"SECRET\"",
+    ] {
+        let error = resolve(file, &[]).expect_err(file);
+        assert!(!error.contains("SECRET"), "{file}\n{error}");
+        // The variable may take the place of what was wrong.
+        let error = resolve(file, &[KEY]).err().unwrap_or_default();
+        assert!(!error.contains("SECRET"), "{file}\n{error}");
+    }
+    let error = resolve("", &[("S2G__ACCOUNTS__DEFAULT", "SECRET")]).unwrap_err();
+    assert!(!error.contains("SECRET"), "{error}");
+    let error = resolve("[admin]\ntoken = 'a' b\n", &[KEY]).unwrap_err();
+    assert!(
+        error.contains("TOML parse error at line 2, column "),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_key_file_with_more_than_a_key_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    let file = format!("[accounts.default]\napi_key_file = {path:?}\n");
+    let with = |octets: &[u8]| {
+        std::fs::write(&path, octets).unwrap();
+        resolve(&file, &[]).map(|config| config.accounts["default"].api_key.expose().clone())
+    };
+    for good in ["api-1", "api-1\n", "api-1\r\n"] {
+        assert_eq!(with(good.as_bytes()), Ok("api-1".to_owned()));
+    }
+    for (octets, said) in [
+        (&b"\xef\xbb\xbfapi-1\n"[..], "without a byte order mark"),
+        (b"\xff\xfea\0p\0i\0", "this one is in UTF-16"),
+        (b"\xe4pi-1", "a file in UTF-8"),
+        (b"", "not empty"),
+        (b" \n\n", "not empty"),
+        (b"\napi-1\n", "without blank lines"),
+        (b"api-1\n\n", "without blank lines"),
+        (b"api-1\napi-2\n", "of one line: this one has 2"),
+        (b" api-1\n", "without spaces around"),
+        (b"api-1 \n", "without spaces around"),
+        (b"\"api-1\"\n", "without quotes around"),
+        (b"'api-1'\n", "without quotes around"),
+    ] {
+        let error = with(octets).expect_err(said);
+        assert!(
+            error.contains(said) && !error.contains("api-1"),
+            "{said}: {error}"
+        );
+    }
+    // As a file of variables for a container leaves it.
+    let error = resolve("", &[("SMTP2GO_API_KEY", "\"api-1\"")]).unwrap_err();
+    assert!(error.contains("a key without quotes around"), "{error}");
+}
+
+#[test]
+fn check_loads_certificates_keys_and_authorities() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let made = rcgen::generate_simple_self_signed(["relay.test".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["relay.test".to_owned()]).unwrap();
+    let pem = made.cert.pem();
+    std::fs::write(path("cert"), &pem).unwrap();
+    std::fs::write(path("key"), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(path("other"), other.signing_key.serialize_pem()).unwrap();
+    std::fs::write(path("text"), "not a certificate").unwrap();
+    let check = |cert: &str, key: &str, authorities: &str| {
+        let file = path("gateway.toml");
+        let text = format!(
+            "[listeners.lan]\ncert_file = {:?}\nkey_file = {:?}\n[forward]\nca_file = {:?}\n\
+             [accounts.default]\napi_key = \"api-1\"\n",
+            path(cert),
+            path(key),
+            path(authorities)
+        );
+        std::fs::write(&file, text).unwrap();
+        let (code, out, err) = program(&["check", "--config", file.to_str().unwrap()]);
+        assert!(code == Some(0) || out.is_empty(), "{out}");
+        (code, err)
+    };
+    assert_eq!(check("cert", "key", "cert").0, Some(0));
+    for (cert, key, authorities, said) in [
+        ("text", "key", "cert", "listeners.lan.cert_file = "),
+        ("cert", "text", "cert", "listeners.lan.key_file = "),
+        ("cert", "other", "cert", "listeners.lan.key_file = "),
+        ("cert", "key", "text", "forward.ca_file = "),
+    ] {
+        let (code, err) = check(cert, key, authorities);
+        assert!(code == Some(78) && err.contains(said), "{said}: {err}");
+    }
+}
+
+#[test]
+fn the_shipped_unit_can_read_the_key_file_of_the_readme() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let (readme, unit) = (read("README.md"), read("config/smtp2go-gateway.service"));
+    let named = readme.split("api_key_file = \"").nth(1).unwrap();
+    let named = named.split('"').next().unwrap();
+    assert!(
+        unit.contains(&format!("\nLoadCredential=api-key:{named}\n")),
+        "{named}"
+    );
+    let place = "\nEnvironment=S2G__ACCOUNTS__DEFAULT__API_KEY_FILE=%t/credentials/%n/api-key\n";
+    assert!(unit.contains(place), "{unit}");
 }
 
 fn program(arguments: &[&str]) -> (Option<i32>, String, String) {

@@ -5,6 +5,7 @@
 mod support;
 
 mod abuse;
+mod answers;
 mod api_commands;
 mod architecture;
 mod catalogue;
@@ -14,6 +15,7 @@ mod delivery;
 mod differential;
 mod encryption;
 mod faults;
+mod files;
 mod operators;
 mod plan_property;
 mod policy_property;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -226,10 +226,9 @@ fn account<'a>(
     if let Some(text) = given("ipauth") {
         let entry = |item: &str| {
             let (address, word) = item.split_once(':').unwrap();
-            let address: IpAddr = address.parse().unwrap();
             let standing = standing(word);
             (
-                address,
+                read_network(address).unwrap(),
                 IpAuthRule {
                     standing,
                     limit: None,

@@ -63,7 +63,7 @@ async fn why_says_what_would_become_of_a_message_and_by_which_rules() {
         run(&site, KEY, &words).await
     };
     let (code, out, _) = ask("why --from-ip 10.0.5.17 --mail-from a@example.com").await;
-    assert_eq!(code, 0);
+    assert_eq!(code, 1, "for scripts");
     assert!(out.starts_with("refused: 530 5.7.0"), "{out}");
     assert!(
         out.contains("listeners.lan.trust 10.0.5.17: does not cover it"),
@@ -80,7 +80,8 @@ async fn why_says_what_would_become_of_a_message_and_by_which_rules() {
     );
     assert!(out.contains("hint     "), "{out}");
     let whole = "why --user printer1 --mail-from a@example.com --header-from a@example.com --rcpt b@example.org";
-    let (_, out, _) = ask(whole).await;
+    let (code, out, _) = ask(whole).await;
+    assert_eq!(code, 0);
     assert!(out.starts_with("accepted: 250"), "{out}");
     for rule in [
         "default/users",
@@ -93,6 +94,9 @@ async fn why_says_what_would_become_of_a_message_and_by_which_rules() {
     let (_, out, _) = ask(&format!("{whole} --json")).await;
     let explained: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(explained["accepted"], true);
+    let (code, out, _) = ask("why --mail-from a@unverified.example --json").await;
+    let explained: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &explained["accepted"]), (1, &json!(false)));
     for odd in [
         "why --user nobody",
         "why --mail-from nonsense",
@@ -166,6 +170,31 @@ async fn rules_are_shown_compared_and_fetched_on_demand() {
         out.contains("last-known-good") && out.contains("the provider answered 500"),
         "{out}"
     );
+    site.simulator.script([]);
+    let (code, _, err) = run(&site, KEY, &["rules", "sync"]).await;
+    assert_eq!(code, 0, "{err}");
+
+    // Nothing can be asked with a key that is not permitted to ask: nothing is fresh then.
+    site.simulator.script([ScriptedFault {
+        endpoint: None,
+        times: 99,
+        fault: Fault::Status {
+            status: 401,
+            body: String::new(),
+            retry_after: None,
+        },
+    }]);
+    let (code, out, err) = run(&site, KEY, &["rules", "sync"]).await;
+    assert!(
+        code == 1 && err.contains("9 sections could not be refreshed"),
+        "{err}"
+    );
+    assert!(!out.contains("fresh"), "{out}");
+    assert_eq!(out.matches("not asked, because").count(), 8, "{out}");
+    site.simulator.script([]);
+    let (code, out, err) = run(&site, KEY, &["rules", "sync"]).await;
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(out.matches(" fresh ").count(), 9, "{out}");
     site.stop().await;
 }
 
@@ -193,6 +222,19 @@ async fn what_was_refused_is_listed_with_the_rules_that_took_part() {
         out.contains("refuses      default/domains a@unverified.example"),
         "{out}"
     );
+    let (code, out, err) = run(&site, KEY, &["refusals", "--limit", "0"]).await;
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert!(err.contains("--limit 0 hides them"), "{err}");
+    let id = site
+        .send(
+            "a@example.com",
+            &["b@example.org"],
+            "From: a@example.com\r\nTo: b@example.org\r\n\r\nx\r\n",
+        )
+        .await;
+    site.settled(id).await;
+    let (_, out, err) = run(&site, KEY, &["queue", "list", "--all", "--limit", "0"]).await;
+    assert!(out.is_empty() && err.contains("older ones"), "{out}{err}");
     site.stop().await;
 }
 
@@ -208,7 +250,10 @@ async fn doctor_looks_at_everything_and_says_what_to_do() {
     assert_eq!(code, 0, "{out}{err}");
     for check in [
         "settings",
+        "files",
+        "data directory",
         "disk",
+        "admin",
         "client addresses",
         "account default: dns",
         "account default: connection",
@@ -217,6 +262,7 @@ async fn doctor_looks_at_everything_and_says_what_to_do() {
         "account default: sending",
         "account default: look-ups",
         "account default: rules",
+        "account default: key settings",
         "account default: users",
         "account default: API allow list",
         "running gateway",
@@ -249,4 +295,107 @@ async fn doctor_looks_at_everything_and_says_what_to_do() {
         "{out}"
     );
     site.gateway.stop().await;
+}
+
+/// The same with more environment.
+async fn doctor(site: &Site, key: &str, more: &[(&str, &str)]) -> (i32, String) {
+    let done = Command::new(env!("CARGO_BIN_EXE_smtp2go-gateway"))
+        .arg("doctor")
+        .env_clear()
+        .env("S2G__ADMIN__BIND", site.gateway.admin().to_string())
+        .env("S2G__LISTENERS__LAN__BIND", "127.0.0.1:0")
+        .env("S2G__DATA_DIR", site.data_dir())
+        .env("S2G__ACCOUNTS__DEFAULT__API_URL", site.simulator.api_url())
+        .env("SMTP2GO_API_KEY", key)
+        .envs(more.iter().copied())
+        .output()
+        .await
+        .unwrap();
+    let out = String::from_utf8(done.stdout).unwrap();
+    (done.status.code().unwrap(), out)
+}
+
+#[tokio::test]
+async fn doctor_tells_what_the_key_does_to_mail_and_which_devices_are_refused() {
+    let site = site().await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let settings = json!({
+        "endpoints": ["*"], "open_tracking_enabled": true, "feedback_enabled": true, "status": "sandbox",
+        "bounce_notifications": "drop", "audit_email": "audit@example.com,boss@example.com",
+    });
+    let url = format!("{}/api_keys/add", site.simulator.api_url());
+    let post = http.post(url).header("X-Smtp2go-Api-Key", KEY);
+    let added = post.body(settings.to_string()).send().await.unwrap();
+    let added: Value = serde_json::from_str(&added.text().await.unwrap()).unwrap();
+    let key = added["data"][0]["api_key"].as_str().unwrap().to_owned();
+    let (code, out) = doctor(
+        &site,
+        &key,
+        &[
+            ("S2G__DEVICES__CAM__SMTP_USER", "printer2"),
+            ("S2G__DEVICES__CAM__NETWORKS", "10.0.0.1"),
+            (
+                "S2G__DEVICES__CAM__ALLOWED_SENDERS",
+                "cam@unverified.example,example.com,cam@nowhere.invalid",
+            ),
+        ],
+    )
+    .await;
+    assert_eq!(code, 1, "{out}");
+    for line in [
+        "FAIL  account default: key settings: sandbox",
+        "warn  account default: key settings: open tracking is on",
+        "warn  account default: key settings: the unsubscribe footer is on",
+        "warn  account default: key settings: bounces are dropped",
+        "warn  account default: key settings: every mail is copied to audit@example.com,boss@example.com",
+        "ok    account default: key settings: sending_status allowed",
+        "FAIL  account default: devices: devices.cam.smtp_user = \"printer2\": the account has no such user",
+        "warn  account default: devices: devices.cam may send as cam@nowhere.invalid",
+        "warn  account default: devices: devices.cam may send as cam@unverified.example",
+    ] {
+        assert!(out.contains(line), "{line} in\n{out}");
+    }
+    assert!(
+        !out.contains("may send as example.com") && !out.contains(&key),
+        "{out}"
+    );
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn doctor_tries_every_address_and_the_directory() {
+    let site = site().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let parent = tempfile::tempdir().unwrap();
+    let (file, fresh) = (parent.path().join("file"), parent.path().join("a/b"));
+    std::fs::write(&file, "").unwrap();
+    let with = async |bind: &str, directory: &std::path::Path| {
+        let more = [
+            ("S2G__LISTENERS__LAN__BIND", bind),
+            ("S2G__DATA_DIR", directory.to_str().unwrap()),
+            // Nobody answers there: what is taken is taken by somebody else.
+            ("S2G__ADMIN__BIND", "127.0.0.1:0"),
+        ];
+        doctor(&site, KEY, &more).await
+    };
+    let (code, out) = with("127.0.0.1:0", &fresh).await;
+    assert_eq!(code, 0, "{out}");
+    assert!(!parent.path().join("a").exists(), "left as it was");
+    let (code, out) = with(&address, &fresh).await;
+    assert_eq!(code, 1, "{out}");
+    assert!(
+        out.contains(&format!(
+            "FAIL  listener lan: {address} can't be listened on"
+        )),
+        "{out}"
+    );
+    let (_, out) = with("192.0.2.1:25", &fresh).await;
+    assert!(
+        out.contains("hint: this machine has no such address"),
+        "{out}"
+    );
+    let (code, out) = with("127.0.0.1:0", &file.join("below")).await;
+    assert!(code == 1 && out.contains("FAIL  data directory"), "{out}");
+    site.stop().await;
 }

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use smtp2go_gateway::auth::GeneratedCredential;
 
 use crate::support::client::Client;
+use crate::support::process::Process;
 use crate::support::site::{Site, config};
 
 fn plain(user: &str, password: &str) -> String {
@@ -248,6 +249,42 @@ async fn a_generated_password_signs_in() {
     client.say(&plain("ricoh2", "wrong")).await.expect("535");
     client.say(&plain("nobody", "wrong")).await.expect("535");
     site.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_name_is_logged_as_it_was_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = Process::start_with(
+        directory.path(),
+        "http://127.0.0.1:1/v3",
+        &[],
+        &[
+            ("S2G__DEVICES__RICOH__USERNAME", "ricoh2"),
+            ("S2G__DEVICES__RICOH__PASSWORD", "secret12"),
+            ("S2G__SYNC__ENABLED", "false"),
+        ],
+    )
+    .await;
+    for (name, logged) in [
+        ("Ricoh2", r#""name":"Ricoh2""#),
+        ("ricoh2 ", r#""name":"ricoh2 ""#),
+        ("ric\u{1b}oh", r#""name":"ric\\u{1b}oh""#),
+        (
+            &"x".repeat(200),
+            &format!(r#""name":"{}…""#, "x".repeat(80)),
+        ),
+        ("ricoh2", r#""name":"ricoh2","device":"ricoh""#),
+    ] {
+        let mut client = Client::connect(process.smtp).await;
+        client.say("EHLO test").await.expect("250");
+        client.say(&plain(name, "not-it-42")).await.expect("535");
+        process.says(logged).await;
+    }
+    let log = process.kill().await;
+    assert!(
+        !log.contains("not-it-42") && !log.contains("secret12"),
+        "{log}"
+    );
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ pub(super) struct Options {
     pub(super) config: Option<PathBuf>,
     pub(super) account: String,
     pub(super) all: bool,
-    pub(super) json_out: bool,
+    pub(super) json: bool,
     pub(super) table: bool,
     pub(super) yes: bool,
     pub(super) dry_run: bool,
@@ -87,7 +87,7 @@ impl FromArgMatches for ApiCommand {
                     .cloned()
                     .unwrap_or_default(),
                 all: flag("all"),
-                json_out: flag("json-out"),
+                json: flag("json"),
                 table: flag("table"),
                 yes: flag("yes"),
                 dry_run: flag("dry-run"),
@@ -153,8 +153,8 @@ fn verb(operation: &'static Operation) -> Command {
     };
     command = command
         .arg(
-            Arg::new("json")
-                .long("json")
+            Arg::new("body")
+                .long("body")
                 .value_name("FILE")
                 .value_parser(clap::value_parser!(PathBuf))
                 .help(
@@ -162,7 +162,7 @@ fn verb(operation: &'static Operation) -> Command {
                 )
                 .help_heading(COMMON),
         )
-        .arg(switch("json-out", "Print JSON even on a terminal").conflicts_with("table"))
+        .arg(switch("json", "Print JSON even on a terminal").conflicts_with("table"))
         .arg(switch(
             "table",
             "Print tables even where no terminal reads them",
@@ -238,7 +238,7 @@ fn flag(field: &'static Field) -> Arg {
             .value_parser(read_object),
     };
     if field.required {
-        arg.required_unless_present("json")
+        arg.required_unless_present("body")
     } else {
         arg
     }
@@ -288,7 +288,7 @@ fn read_object(text: &str) -> Result<Value, String> {
 }
 
 fn request(operation: &Operation, matches: &ArgMatches) -> Result<Value, Error> {
-    let mut request = match matches.get_one::<PathBuf>("json") {
+    let mut request = match matches.get_one::<PathBuf>("body") {
         None => super::nothing(),
         Some(path) => read_file(path)?,
     };
@@ -316,7 +316,7 @@ fn request(operation: &Operation, matches: &ArgMatches) -> Result<Value, Error> 
 fn read_file(path: &PathBuf) -> Result<Value, Error> {
     let wrong = |why: String| {
         let words = format!(
-            "cannot use --json {}: {why}\nhint: a request is one JSON object; with flags instead of --json, --dry-run prints one\n",
+            "cannot use --body {}: {why}\nhint: a request is one JSON object; with flags instead of --body, --dry-run prints one\n",
             path.display()
         );
         Error::raw(clap::error::ErrorKind::ValueValidation, words)

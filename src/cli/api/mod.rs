@@ -7,10 +7,10 @@ mod special;
 pub(super) use arguments::ApiCommand;
 pub(super) use output::printable;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json as object};
 
 use crate::app;
 use crate::config::{AccountConfig, Config, Settings, Sources};
@@ -18,6 +18,7 @@ use crate::journal::Chain;
 use crate::provider::{ApiError, Disposition, Effect, Operation, Provider};
 
 use super::failure::Failure;
+use super::terminal::{bar_line, json, note, say};
 use arguments::Options;
 
 /// Performs one operation and prints the answer.
@@ -57,14 +58,13 @@ pub(super) async fn run(command: ApiCommand) -> Result<(), Failure> {
         special::hide(operation, &mut data);
         output::mask(&mut data);
     }
-    let plain = options.json_out || !(options.table || std::io::stdout().is_terminal());
-    let text = if plain {
-        format!("{data:#}\n")
+    let plain = options.json || !(options.table || std::io::stdout().is_terminal());
+    if plain {
+        json(&data)?;
     } else {
         let width = terminal_width().filter(|_| !options.table);
-        output::readable(&data, operation.group == "stats", width)
-    };
-    print(&text)?;
+        say(&output::readable(&data, operation.group == "stats", width))?;
+    }
     special::verdict(operation, &data)
 }
 
@@ -72,15 +72,6 @@ pub(super) async fn run(command: ApiCommand) -> Result<(), Failure> {
 fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
-}
-
-/// Whoever reads may have left, as `head` does; anything else that goes wrong is worth a word.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::of(&error)),
-        _ => Ok(()),
-    }
 }
 
 fn provider(options: &Options) -> Result<Provider, Failure> {
@@ -202,13 +193,13 @@ async fn every_page(
             return Err(Failure::new(words).hint("leave out --all, and page with --continue_token"));
         }
         request[paging] = if paging == CONTINUE_TOKEN {
-            json!(token)
+            object!(token)
         } else {
-            json!(page + 1)
+            object!(page + 1)
         };
     }
     if std::io::stderr().is_terminal() {
-        eprintln!();
+        note("\n");
     }
     if let Value::Object(members) = &mut whole {
         members.remove(CONTINUE_TOKEN);
@@ -229,7 +220,10 @@ async fn patiently(
                     break;
                 };
                 let wait = wait.unwrap_or(THROTTLE_PAUSE).min(THROTTLE_PAUSE * 5);
-                eprintln!("\rtoo many calls: going on in {} s", wait.as_secs());
+                note(&format!(
+                    "\ntoo many calls: going on in {} s\n",
+                    wait.as_secs()
+                ));
                 tokio::time::sleep(wait).await;
             }
             Ok((data, _)) => return Ok(data),
@@ -248,12 +242,10 @@ fn progress(whole: &Value) {
         Some(total) => {
             let done = seen * BAR_WIDTH / total;
             let (bar, rest) = ("#".repeat(done), "-".repeat(BAR_WIDTH - done));
-            eprint!("\r[{bar}{rest}] {seen} of {total}");
+            bar_line(&format!("[{bar}{rest}] {seen} of {total}"));
         }
-        None => eprint!("\r{seen} so far"),
+        None => bar_line(&format!("{seen} so far")),
     }
-    // The bar is for eyes: without it nothing is lost.
-    drop(std::io::stderr().flush());
 }
 
 fn confirm(operation: &Operation, request: &Value) -> Result<(), Failure> {
@@ -264,8 +256,7 @@ fn confirm(operation: &Operation, request: &Value) -> Result<(), Failure> {
     }
     let mut shown = request.clone();
     output::mask(&mut shown);
-    eprint!("{what} {shown}\nReally? [y/N] ");
-    drop(std::io::stderr().flush());
+    note(&format!("{what} {shown}\nReally? [y/N] "));
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);
     match read.map(|_| answer.trim().to_ascii_lowercase()) {
@@ -278,14 +269,16 @@ fn confirm(operation: &Operation, request: &Value) -> Result<(), Failure> {
 fn dry_run(operation: &Operation, request: Value, options: &Options) -> Result<(), Failure> {
     let mut shown = request;
     if !options.show_secrets {
+        special::hide(operation, &mut shown);
         output::mask(&mut shown);
     }
-    print(&format!(
-        "{} {}{}\nX-Smtp2go-Api-Key: ********\n\n{shown:#}\n",
+    say(&format!(
+        "{} {}{}\nX-Smtp2go-Api-Key: ********\n\n",
         operation.method.word(),
         base_url(options)?,
         operation.path
-    ))
+    ))?;
+    json(&shown)
 }
 
 /// An empty request.

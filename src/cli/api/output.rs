@@ -320,18 +320,9 @@ fn flat(item: &Value) -> Vec<(String, String)> {
     row
 }
 
-/// Control characters of the provider's texts must not reach the terminal; neither must those that turn the
-/// direction of writing.
+/// One line of somebody else's.
 pub(in super::super) fn printable(text: &str) -> String {
-    let harmless = |character: char| {
-        let turning = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || turning {
-            ' '
-        } else {
-            character
-        }
-    };
-    text.chars().map(harmless).collect()
+    crate::mail::printable(text).into_owned()
 }
 
 /// One line.

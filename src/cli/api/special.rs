@@ -6,25 +6,28 @@ use crate::http::{ClientSettings, client};
 use crate::provider::{Operation, sms_segments};
 
 use super::super::failure::Failure;
+use super::super::terminal::{note, say};
 use super::arguments::Options;
 
-/// Hides what is as good as a key, though its name doesn't say so: the address of an archived mail.
+/// Hides what is as good as a key, though its name doesn't say so: the address of an archived mail, and the headers
+/// that a webhook is known by.
 pub(super) fn hide(operation: &Operation, data: &mut Value) {
-    if operation.group != "archive" {
-        return;
+    match operation.group {
+        "archive" => hide_members(data, "url"),
+        "webhook" => hide_members(data, "custom_headers"),
+        _ => {}
     }
-    hide_addresses(data);
 }
 
-fn hide_addresses(data: &mut Value) {
+fn hide_members(data: &mut Value, secret: &str) {
     match data {
-        Value::Array(items) => items.iter_mut().for_each(hide_addresses),
+        Value::Array(items) => items.iter_mut().for_each(|item| hide_members(item, secret)),
         Value::Object(members) => {
             for (name, value) in members {
-                if name == "url" && value.is_string() {
+                if name == secret && !value.is_null() {
                     *value = Value::String("********".to_owned());
                 } else {
-                    hide_addresses(value);
+                    hide_members(value, secret);
                 }
             }
         }
@@ -61,12 +64,12 @@ fn sms(request: &Value) -> Result<(), Failure> {
         return Err(Failure::new(words).hint("send to the rest in further calls"));
     }
     let segments = sms_segments(request["content"].as_str().unwrap_or_default());
-    eprintln!(
-        "{} to {}: {}",
+    note(&format!(
+        "{} to {}: {}\n",
         counted(segments, "segment"),
         counted(numbers, "number"),
         counted(segments * numbers, "unit")
-    );
+    ));
     Ok(())
 }
 
@@ -120,9 +123,10 @@ pub(super) async fn answered(
         "/domain/verify" => {
             let missing = zone(data);
             if missing.is_empty() {
-                eprintln!("all DNS records are in place");
+                note("all DNS records are in place\n");
             } else {
-                eprintln!("DNS records still missing, as lines of a zone file:\n\n{missing}");
+                let words = "DNS records still missing, as lines of a zone file:";
+                note(&format!("{words}\n\n{missing}\n"));
             }
             Ok(false)
         }
@@ -223,8 +227,7 @@ async fn save(data: &Value, options: &Options) -> Result<(), Failure> {
             .hint("choose another --out")
     })?;
     std::io::Write::write_all(&mut file, &mail).map_err(|error| Failure::of(&error))?;
-    println!("{}", path.display());
-    Ok(())
+    say(&format!("{}\n", path.display()))
 }
 
 /// More than the provider takes (NOTES section 5), and what it adds.

@@ -22,10 +22,16 @@ operation! {
         search_email_id: Option<String>,
         /// Search subject.
         search_subject: Option<String>,
+        /// How the value of `search_subject` is compared, since 2026-11-05; the permitted words are not known.
+        search_subject_op: Option<String>,
         /// Search sender.
         search_sender: Option<String>,
+        /// How the value of `search_sender` is compared, since 2026-11-05; the permitted words are not known.
+        search_sender_op: Option<String>,
         /// Search recipient.
         search_recipient: Option<String>,
+        /// How the value of `search_recipient` is compared, since 2026-11-05; the permitted words are not known.
+        search_recipient_op: Option<String>,
         /// Search usernames.
         search_usernames: Option<Vec<String>>,
         /// Names of subaccounts.

@@ -52,7 +52,7 @@ operation! {
         click_tracking_enabled: Option<bool>,
         /// Keep copies (paid plans).
         archive_enabled: Option<bool>,
-        /// Address that gets a blind copy of every mail.
+        /// Addresses, separated by commas, that get a blind copy of every mail; each copy counts.
         audit_email: Option<String>,
         /// "from" = return bounces to the sender, "drop" = discard, or an address that receives them.
         /// Default: `from`.
@@ -99,7 +99,7 @@ operation! {
         click_tracking_enabled: Option<bool>,
         /// Keep copies (paid plans).
         archive_enabled: Option<bool>,
-        /// Address that gets a blind copy of every mail.
+        /// Addresses, separated by commas, that get a blind copy of every mail; each copy counts.
         audit_email: Option<String>,
         /// "from" = return bounces to the sender, "drop" = discard, or an address that receives them.
         /// Default: `from`.
@@ -145,7 +145,7 @@ operation! {
         click_tracking_enabled: Option<bool>,
         /// Keep copies (paid plans).
         archive_enabled: Option<bool>,
-        /// Address that gets a blind copy of every mail.
+        /// Addresses, separated by commas, that get a blind copy of every mail; each copy counts.
         audit_email: Option<String>,
         /// "from" = return bounces to the sender, "drop" = discard, or an address that receives them.
         /// Default: `from`.
@@ -233,7 +233,7 @@ record! {
         click_tracking_enabled: bool,
         /// Archive enabled.
         archive_enabled: bool,
-        /// Audit email.
+        /// Addresses, separated by commas, that get a blind copy of every mail; each copy counts.
         audit_email: String,
         /// "from" = return bounces to the sender, "drop" = discard, or an address that receives them.
         /// Default: `from`.
@@ -241,6 +241,8 @@ record! {
         /// State of an SMTP user, API key or authenticated IP. sandbox accepts mail and discards it.
         /// One of `allowed`, `blocked`, `sandbox`.
         status: String,
+        /// Tells whether sending was blocked for misuse, since 2026-10-27; read only, its words are not known.
+        sending_status: Value,
         /// Paths this key may call; wildcards such as /email/* or * are allowed on input.
         endpoints: Vec<String>,
     }

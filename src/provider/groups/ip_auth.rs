@@ -50,7 +50,7 @@ operation! {
         click_tracking_enabled: Option<bool>,
         /// Keep copies (paid plans).
         archive_enabled: Option<bool>,
-        /// Address that gets a blind copy of every mail.
+        /// Addresses, separated by commas, that get a blind copy of every mail; each copy counts.
         audit_email: Option<String>,
         /// "from" = return bounces to the sender, "drop" = discard, or an address that receives them.
         /// Default: `from`.
@@ -79,7 +79,8 @@ operation! {
 record! {
     /// What the API says of: ip auth entry.
     IpAuthEntry {
-        /// The schema key is misspelled ip_addres in the reference; the example uses ip_address.
+        /// An address or a network. The schema key is misspelled ip_addres in the reference; the example uses
+        /// ip_address.
         ip_address ["ip_addres"]: String,
         /// Sending allowed.
         sending_allowed: bool,
@@ -117,7 +118,7 @@ record! {
         click_tracking_enabled: bool,
         /// Archive enabled.
         archive_enabled: bool,
-        /// Audit email.
+        /// Addresses, separated by commas, that get a blind copy of every mail; each copy counts.
         audit_email: String,
         /// "from" = return bounces to the sender, "drop" = discard, or an address that receives them.
         /// Default: `from`.

@@ -47,6 +47,8 @@ operation! {
         enable_sms: Option<bool>,
         /// Default: `1000`.
         sms_limit: Option<i64>,
+        /// Dedicated IP pool id from /dedicated_ips/view, since 2026-11-16.
+        ip_pool: Option<i64>,
     } -> Subaccount
 }
 
@@ -71,6 +73,8 @@ operation! {
         enable_sms: Option<bool>,
         /// Default: `1000`.
         sms_limit: Option<i64>,
+        /// Dedicated IP pool id from /dedicated_ips/view, since 2026-11-16.
+        ip_pool: Option<i64>,
     } -> Subaccount
 }
 
@@ -159,6 +163,8 @@ record! {
         sms_enabled: bool,
         /// Sms limit.
         sms_limit: Number,
+        /// Dedicated IP pool id, since 2026-11-16.
+        ip_pool: Number,
     }
 }
 

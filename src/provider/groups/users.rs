@@ -51,7 +51,7 @@ operation! {
         click_tracking_enabled: Option<bool>,
         /// Keep copies (paid plans).
         archive_enabled: Option<bool>,
-        /// Address that gets a blind copy of every mail.
+        /// Addresses, separated by commas, that get a blind copy of every mail; each copy counts.
         audit_email: Option<String>,
         /// "from" = return bounces to the sender, "drop" = discard, or an address that receives them.
         /// Default: `from`.
@@ -100,7 +100,7 @@ operation! {
         click_tracking_enabled: Option<bool>,
         /// Keep copies (paid plans).
         archive_enabled: Option<bool>,
-        /// Address that gets a blind copy of every mail.
+        /// Addresses, separated by commas, that get a blind copy of every mail; each copy counts.
         audit_email: Option<String>,
         /// "from" = return bounces to the sender, "drop" = discard, or an address that receives them.
         /// Default: `from`.
@@ -150,7 +150,7 @@ operation! {
         click_tracking_enabled: Option<bool>,
         /// Keep copies (paid plans).
         archive_enabled: Option<bool>,
-        /// Address that gets a blind copy of every mail.
+        /// Addresses, separated by commas, that get a blind copy of every mail; each copy counts.
         audit_email: Option<String>,
         /// "from" = return bounces to the sender, "drop" = discard, or an address that receives them.
         /// Default: `from`.
@@ -222,7 +222,7 @@ record! {
         click_tracking_enabled: bool,
         /// Archive enabled.
         archive_enabled: bool,
-        /// Audit email.
+        /// Addresses, separated by commas, that get a blind copy of every mail; each copy counts.
         audit_email: String,
         /// "from" = return bounces to the sender, "drop" = discard, or an address that receives them.
         /// Default: `from`.

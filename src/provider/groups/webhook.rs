@@ -16,7 +16,7 @@ operation! {
         /// Subscription names. Unknown names are reported to be ignored silently. Any of `delivered`,
         /// `unsubscribe`, `spam`, `bounce`, `processed`, `reject`, `click`, `open`.
         events: Option<Vec<String>>,
-        /// Any of `delivered`, `failed`, `rejected`, `sending`, `submitted`.
+        /// Any of `delivered`, `failed`, `rejected`, `sending`, `submitted`, `opt-out`.
         sms_events: Option<Vec<String>>,
         /// Names of mail headers to echo; Subject and Message-Id always are.
         headers: Option<Vec<String>>,
@@ -28,6 +28,10 @@ operation! {
         auth_header_type: Option<String>,
         /// Token, or base64(user:password) for basic.
         auth_header_value: Option<Concealed>,
+        /// Switches it off, since 2026-10-10.
+        disabled: Option<bool>,
+        /// Headers of its deliveries, since 2026-10-13; the shape is not known.
+        custom_headers: Option<Value>,
         /// Act on this subaccount with a master-account key. Ids come from /subaccounts/search.
         subaccount_id: Option<String>,
     } -> Webhook
@@ -44,7 +48,7 @@ operation! {
         /// Subscription names. Unknown names are reported to be ignored silently. Any of `delivered`,
         /// `unsubscribe`, `spam`, `bounce`, `processed`, `reject`, `click`, `open`.
         events: Option<Vec<String>>,
-        /// Any of `delivered`, `failed`, `rejected`, `sending`, `submitted`.
+        /// Any of `delivered`, `failed`, `rejected`, `sending`, `submitted`, `opt-out`.
         sms_events: Option<Vec<String>>,
         /// Names of mail headers to echo; Subject and Message-Id always are.
         headers: Option<Vec<String>>,
@@ -56,6 +60,10 @@ operation! {
         auth_header_type: Option<String>,
         /// Token, or base64(user:password) for basic.
         auth_header_value: Option<Concealed>,
+        /// Switches it off, since 2026-10-10.
+        disabled: Option<bool>,
+        /// Headers of its deliveries, since 2026-10-13; the shape is not known.
+        custom_headers: Option<Value>,
         /// Act on this subaccount with a master-account key. Ids come from /subaccounts/search.
         subaccount_id: Option<String>,
     } -> Webhook
@@ -96,7 +104,7 @@ record! {
         /// Subscription names. Unknown names are reported to be ignored silently. Any of `delivered`,
         /// `unsubscribe`, `spam`, `bounce`, `processed`, `reject`, `click`, `open`.
         events: Vec<String>,
-        /// Any of `delivered`, `failed`, `rejected`, `sending`, `submitted`.
+        /// Any of `delivered`, `failed`, `rejected`, `sending`, `submitted`, `opt-out`.
         sms_events: Vec<String>,
         /// Array by schema, plain string in two examples.
         headers: Value,
@@ -108,5 +116,9 @@ record! {
         auth_header_type: String,
         /// Token, or base64(user:password) for basic.
         auth_header_value: Concealed,
+        /// Whether it is switched off, since 2026-10-10.
+        disabled: bool,
+        /// Headers of its deliveries, since 2026-10-13; the shape is not known.
+        custom_headers: Value,
     }
 }

@@ -163,6 +163,8 @@ fn keys(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
             record.insert("username".to_owned(), json!(key[..16]));
             record.insert("api_key".to_owned(), json!(key));
             record.entry("endpoints").or_insert(json!(["/email/send"]));
+            // Its words are not published.
+            record.insert("sending_status".to_owned(), json!("allowed"));
             check_limit(&record)?;
             shelf.put(&key, record.clone());
             // The one time that the whole key is shown.
@@ -208,8 +210,9 @@ fn ip_auth(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
         }
         // An address is added by signing in from it; here, by being edited.
         _ => {
-            if address.parse::<std::net::IpAddr>().is_err() {
-                return Err(Refusal::Member("ip_address", "an address".to_owned()));
+            if crate::mail::read_network(&address).is_none() {
+                let why = "an address or a network".to_owned();
+                return Err(Refusal::Member("ip_address", why));
             }
             if shelf.get(&address).is_none() {
                 let record = json!({ "ip_address": address });
@@ -239,6 +242,7 @@ fn edited(
                 "email_password",
                 "ip_address",
                 "endpoints",
+                "sending_status",
             ];
             let mut kept = known.clone();
             kept.retain(|member, _| named.contains(&member.as_str()));

@@ -113,7 +113,7 @@ fn webhook(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
             let mut record = call.request.clone();
             let defaults = json!({
                 "id": id, "events": [], "sms_events": [], "headers": [], "usernames": [],
-                "output_format": "form", "auth_header_type": "", "auth_header_value": "",
+                "output_format": "form", "auth_header_type": "", "auth_header_value": "", "disabled": false,
             });
             for (member, value) in object(defaults) {
                 record.entry(member).or_insert(value);
@@ -196,7 +196,7 @@ fn subaccount(world: &World, call: &Call) -> Result<Value, Refusal> {
                 "archiving": call.flag("archiving").unwrap_or(false),
                 "enforce_2fa": call.flag("enforce_2fa").unwrap_or(false),
                 "sms_enabled": call.flag("enable_sms").unwrap_or(false),
-                "sms_limit": call.number("sms_limit").unwrap_or(1000),
+                "sms_limit": call.number("sms_limit").unwrap_or(1000), "ip_pool": call.number("ip_pool"),
             }));
             books.subaccounts.put(&id, record.clone());
             Ok(Value::Object(record))
@@ -242,6 +242,7 @@ fn subaccount(world: &World, call: &Call) -> Result<Value, Refusal> {
                         ("enforce_2fa", "enforce_2fa"),
                         ("enable_sms", "sms_enabled"),
                         ("sms_limit", "sms_limit"),
+                        ("ip_pool", "ip_pool"),
                     ] {
                         if let Some(value) = call.request.get(from) {
                             record.insert(to.to_owned(), value.clone());

@@ -152,7 +152,11 @@ pub(in super::super) async fn receive_sms(
         "timestamp": Clock.wall().to_string(), "content": received.content,
         "message_id": uuid::Uuid::now_v7().to_string(), "username": "",
     });
-    world.account().books.sms_received.push(object(message));
+    let message = object(message);
+    if received.content.trim().eq_ignore_ascii_case("stop") {
+        hooks::announce_opt_out(&world.hooks(None), &message);
+    }
+    world.account().books.sms_received.push(message);
     world.note_account();
     StatusCode::NO_CONTENT.into_response()
 }

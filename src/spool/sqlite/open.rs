@@ -20,6 +20,7 @@ impl SqliteStore {
     /// # Errors
     /// When the file is foreign, damaged, newer, in use, or can't be written.
     pub fn open(path: &Path) -> Result<Self, SpoolError> {
+        refuse_links(path)?;
         let length = match std::fs::metadata(path) {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
@@ -155,6 +156,19 @@ impl SqliteStore {
         }
         Ok(())
     }
+}
+
+/// Nothing is written through a link that was there before: it may lead to a file of somebody else's.
+fn refuse_links(path: &Path) -> Result<(), SpoolError> {
+    let beside = ["db-wal", "db-journal", "db-shm"].map(|extension| path.with_extension(extension));
+    for file in beside.iter().map(|beside| beside.as_path()).chain([path]) {
+        let found = std::fs::symlink_metadata(file);
+        if found.is_ok_and(|found| found.file_type().is_symlink()) {
+            let words = format!("{} is a symbolic link", file.display());
+            return Err(SpoolError::Unwritable(words.into()));
+        }
+    }
+    Ok(())
 }
 
 /// Other people's mail is for the owner's eyes only; SQLite gives its log the same mode.

@@ -24,7 +24,7 @@ impl Process {
         Self::start_with(data_dir, api_url, &[], &[]).await
     }
 
-    /// With more arguments and environment.
+    /// With more arguments and environment; an empty value takes a variable away.
     pub(crate) async fn start_with(
         data_dir: &Path,
         api_url: &str,
@@ -52,7 +52,7 @@ impl Process {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let mut child = command
+        command
             .arg("run")
             .args(arguments)
             .env_clear()
@@ -64,7 +64,11 @@ impl Process {
             .env("S2G__FORWARD__RETRY_FIRST", "50ms")
             .env("S2G__ACCOUNTS__DEFAULT__API_URL", api_url)
             .env("SMTP2GO_API_KEY", KEY)
-            .envs(environment.iter().copied())
+            .envs(environment.iter().copied());
+        for (name, _) in environment.iter().filter(|(_, value)| value.is_empty()) {
+            command.env_remove(name);
+        }
+        let mut child = command
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
