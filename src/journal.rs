@@ -38,11 +38,12 @@ impl Journal {
     pub fn session_event(&self, facts: &SessionFacts, event: SessionEvent) {
         counter!(telemetry::SESSION_EVENTS, "event" => event.word()).increment(1);
         let (session, listener, peer) = (facts.session, &facts.listener, facts.address());
+        let cause = event.cause();
         let (event, hint, notable) = (event.word(), event.hint(), event.is_notable());
         if notable {
-            warn!(%session, %listener, %peer, event, hint, "session trouble");
+            warn!(%session, %listener, %peer, event, cause, hint, "session trouble");
         } else {
-            info!(%session, %listener, %peer, event, hint, "session trouble");
+            info!(%session, %listener, %peer, event, cause, hint, "session trouble");
         }
     }
 

@@ -16,6 +16,6 @@ mod hashes;
 mod users;
 
 pub use generate::{GenerateError, GeneratedCredential};
-pub use guard::GuessingGuard;
+pub use guard::{GuessingGuard, Leave};
 pub use hashes::{hash_password, verify_password};
 pub use users::{Authenticator, Checked, User, UserError, Verifier};

@@ -61,7 +61,6 @@ enum Proof {
     Hash {
         phc: Secret<String>,
         passed: Mutex<Option<Tag>>,
-        failed: Mutex<Option<Tag>>,
     },
 }
 
@@ -106,7 +105,6 @@ impl Authenticator {
                     Proof::Hash {
                         phc,
                         passed: Mutex::new(None),
-                        failed: Mutex::new(None),
                     }
                 }
             };
@@ -126,6 +124,11 @@ impl Authenticator {
     /// Whether anybody can sign in at all.
     pub fn has_users(&self, rules: &Rules) -> bool {
         !self.users.is_empty() || provider_has_passwords(rules) || rules.awaits_users()
+    }
+
+    /// Whether a device can.
+    pub fn has_devices(&self) -> bool {
+        !self.users.is_empty()
     }
 
     /// Who this name would prove to be: a device by its user name or its own name, or an SMTP user.
@@ -150,33 +153,25 @@ impl Authenticator {
         let Some(user) = self.users.get(&sign_in.username) else {
             return self.check_provider_user(sign_in, rules, listener);
         };
-        let yes = || Checked::Yes(Identity::Device(Arc::clone(&user.device)));
         let no = || Checked::No(Some(Arc::clone(&user.device)));
-        match &user.proof {
-            _ if !is_plausible(sign_in) => no(),
-            Proof::Tag(tag) if tag.is(&given) => yes(),
-            // A wrong password must take as long as it does for a name with a hash.
-            Proof::Tag(_) if self.any_hash => Checked::Unsure,
-            Proof::Tag(_) => {
-                if provider_has_passwords(rules) {
-                    let _ = verify_password(&hashes::NOBODY, &sign_in.password);
-                }
-                no()
-            }
-            Proof::Hash { passed, failed, .. } => {
-                let remembered = |slot: &Mutex<Option<Tag>>| {
-                    let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-                    slot.as_ref().is_some_and(|tag| tag.is(&given))
-                };
-                if remembered(passed) {
-                    yes()
-                } else if remembered(failed) {
-                    no()
-                } else {
-                    Checked::Unsure
-                }
-            }
+        if !is_plausible(sign_in) {
+            return no();
         }
+        let right = match &user.proof {
+            Proof::Tag(tag) => tag.is(&given),
+            Proof::Hash { passed, .. } => {
+                let passed = passed.lock().unwrap_or_else(PoisonError::into_inner);
+                passed.as_ref().is_some_and(|tag| tag.is(&given))
+            }
+        };
+        if right {
+            return Checked::Yes(Identity::Device(Arc::clone(&user.device)));
+        }
+        // A wrong password takes as long whosever name it is with, the first time and every other.
+        if provider_has_passwords(rules) {
+            let _ = verify_password(&hashes::NOBODY, &sign_in.password);
+        }
+        if self.any_hash { Checked::Unsure } else { no() }
     }
 
     fn check_provider_user(&self, sign_in: &SignIn, rules: &Rules, listener: &str) -> Checked {
@@ -222,24 +217,16 @@ impl Authenticator {
             verify(NOBODY);
             return Checked::No(None);
         };
-        let Proof::Hash {
-            phc,
-            passed,
-            failed,
-        } = &user.proof
-        else {
+        let Proof::Hash { phc, passed } = &user.proof else {
             verify(NOBODY);
             return Checked::No(Some(Arc::clone(&user.device)));
         };
-        let right = verify(phc.expose());
-        let slot = if right { passed } else { failed };
-        let given = tag(&self.key, &sign_in.username, &sign_in.password);
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);
-        if right {
-            Checked::Yes(Identity::Device(Arc::clone(&user.device)))
-        } else {
-            Checked::No(Some(Arc::clone(&user.device)))
+        if !verify(phc.expose()) {
+            return Checked::No(Some(Arc::clone(&user.device)));
         }
+        let given = tag(&self.key, &sign_in.username, &sign_in.password);
+        *passed.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);
+        Checked::Yes(Identity::Device(Arc::clone(&user.device)))
     }
 }
 
@@ -390,7 +377,8 @@ mod tests {
         );
         assert_eq!(
             authenticator.check(&wrong, &Rules::default(), "lan"),
-            Checked::No(Some("ricoh".into()))
+            Checked::Unsure,
+            "the same work, every time"
         );
         assert_eq!(
             authenticator.check(&right, &Rules::default(), "lan"),

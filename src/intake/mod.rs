@@ -9,6 +9,7 @@
 mod reception;
 mod refusals;
 mod submission;
+mod turns;
 
 pub use reception::{Intake, IntakeSettings, Reception};
 pub use refusals::RefusalRecord;

@@ -1,12 +1,14 @@
 //! One session's counterpart: answers its questions in order.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
-use crate::auth::{Authenticator, Checked, GuessingGuard};
+use crate::auth::{Authenticator, Checked, GuessingGuard, Leave};
 use crate::clock::{Allowance, Clock};
 use crate::journal::Journal;
 use crate::mail::{
@@ -19,6 +21,7 @@ use crate::session::{Answer, Question};
 use crate::spool::{Announced, Draft, Shortage, Space, SpaceLimits, Spool};
 
 use super::refusals::{KEPT, Stage};
+use super::turns::Turns;
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -34,8 +37,7 @@ pub struct Intake {
     pub(super) kept: Mutex<Allowance>,
     /// Where rules are reported that refused something and may have changed meanwhile.
     pub(super) doubts: mpsc::Sender<RuleDoubt>,
-    /// argon2 takes 19 MB and a processor: few at a time.
-    slow_checks: Semaphore,
+    turns: Turns,
 }
 
 /// How messages are accepted.
@@ -76,13 +78,23 @@ impl Intake {
             guard: Mutex::default(),
             kept: Mutex::new(KEPT),
             doubts,
-            slow_checks: Semaphore::new(2),
+            turns: Turns::default(),
         }
     }
 
     /// Whether anybody can sign in at all.
     pub fn has_users(&self) -> bool {
         self.authenticator.load().has_users(&self.rules())
+    }
+
+    /// Whether a device can.
+    pub fn has_devices(&self) -> bool {
+        self.authenticator.load().has_devices()
+    }
+
+    /// Whether the settings name this address.
+    pub fn names(&self, listener: &str, address: IpAddr) -> bool {
+        self.rules.borrow().names(listener, address)
     }
 
     /// The rules as they are now.
@@ -139,10 +151,15 @@ impl Reception {
         }
     }
 
-    /// Answers a question of the session.
-    pub async fn answer(&mut self, facts: &SessionFacts, question: Question) -> Answer {
+    /// Answers a question of the session; `gone` is over when the client has left.
+    pub async fn answer(
+        &mut self,
+        facts: &SessionFacts,
+        question: Question,
+        gone: impl Future<Output = ()>,
+    ) -> Answer {
         match question {
-            Question::SignIn(sign_in) => Answer::SignIn(self.sign_in(facts, sign_in).await),
+            Question::SignIn(sign_in) => Answer::SignIn(self.sign_in(facts, sign_in, gone).await),
             Question::Sender(reverse_path, size) => {
                 Answer::Verdict(self.sender(facts, &reverse_path, size.unwrap_or(0)))
             }
@@ -218,6 +235,7 @@ impl Reception {
         &mut self,
         facts: &SessionFacts,
         sign_in: SignIn,
+        gone: impl Future<Output = ()>,
     ) -> Result<Option<Identity>, Reply> {
         let intake = &self.intake;
         let rules = intake.rules();
@@ -237,29 +255,24 @@ impl Reception {
                 }
             };
         }
-        let (address, username) = (facts.address(), sign_in.username.clone());
-        let now = intake.clock.now();
+        let address = facts.address();
         let refused = |device: Option<&str>, hint: &str, reply: Reply| {
             let journal = intake.journal;
-            journal.sign_in_refused(facts, &username, device, hint);
+            journal.sign_in_refused(facts, &sign_in.username, device, hint);
             Err(reply)
         };
-        let permitted = {
-            let mut guard = intake.guard();
-            let permitted = guard.permits(address, &username, now);
-            if permitted {
-                guard.guess(address, &username, now);
+        let leave = intake.guard().leave(address, &sign_in, intake.clock.now());
+        if leave != Leave::Granted {
+            if leave == Leave::PausedSlowly {
+                tokio::time::sleep(PAUSED_ANSWER).await;
             }
-            permitted
-        };
-        if !permitted {
             let hint =
-                "wrong passwords in a row for this name from this address: it is kept waiting";
+                "wrong passwords in a row, for this name or from this address: it is kept waiting";
             return refused(None, hint, reply::TOO_MANY_GUESSES);
         }
-        let checked = self.check(facts, sign_in, &rules).await?;
+        let checked = self.check(facts, &sign_in, &rules, gone).await?;
         if let Checked::Yes(_) = checked {
-            intake.guard().right(address, &username);
+            intake.guard().right(address, &sign_in, intake.clock.now());
         } else if let Some(listener) = rules.listeners.get(&facts.listener) {
             // A new user, or a new password: it may be known at the provider already.
             drop(intake.doubts.try_send(RuleDoubt {
@@ -267,6 +280,15 @@ impl Reception {
                 section: SectionName::Users,
                 subject: String::new(),
             }));
+        }
+        if let Checked::Yes(identity @ Identity::User { .. }) = &checked
+            && facts.tls.is_none()
+            && !address.is_loopback()
+        {
+            let hint = "an SMTP user of the provider signs in over an encrypted connection, or from this \
+                        machine: switch STARTTLS on on the device, or give it a credential in [devices] with \
+                        this smtp_user";
+            return refused(Some(identity.name()), hint, reply::AUTH_NEEDS_TLS);
         }
         match checked {
             Checked::Yes(identity) => match policy.sign_in(&identity) {
@@ -302,17 +324,34 @@ impl Reception {
     async fn check(
         &self,
         facts: &SessionFacts,
-        sign_in: SignIn,
+        sign_in: &SignIn,
         rules: &Rules,
+        gone: impl Future<Output = ()>,
     ) -> Result<Checked, Reply> {
-        let authenticator = self.intake.authenticator.load_full();
-        let quick = authenticator.check(&sign_in, rules, &facts.listener);
-        if quick != Checked::Unsure {
-            return Ok(quick);
+        let (intake, address) = (&self.intake, facts.address());
+        let authenticator = intake.authenticator.load_full();
+        let quick = authenticator.check(sign_in, rules, &facts.listener);
+        let mut queued = None;
+        if quick == Checked::Unsure {
+            queued = intake.turns.queue(address);
+            if queued.is_none() {
+                let hint = "other passwords from this address are being checked: it may try again";
+                intake
+                    .journal
+                    .sign_in_refused(facts, &sign_in.username, None, hint);
+                return Err(reply::SIGN_IN_UNAVAILABLE);
+            }
         }
-        let Ok(_turn) = self.intake.slow_checks.acquire().await else {
+        intake
+            .guard()
+            .guess(address, &sign_in.username, intake.clock.now());
+        let Some(queued) = queued else {
+            return Ok(quick);
+        };
+        let Some(_turn) = queued.turn(gone).await else {
             return Err(reply::SIGN_IN_UNAVAILABLE);
         };
+        let sign_in = sign_in.clone();
         tokio::task::spawn_blocking(move || authenticator.check_slowly(&sign_in))
             .await
             .map_err(|_| reply::SIGN_IN_UNAVAILABLE)
@@ -389,3 +428,6 @@ impl Reception {
 
 /// From here on the room for a message is looked at with every piece of it.
 const UNANNOUNCED_MAX: u64 = 64 * 1024;
+
+/// As long as a guess takes where it tells something.
+const PAUSED_ANSWER: Duration = Duration::from_secs(1);

@@ -1,9 +1,8 @@
 //! Accepts connections within limits and starts a session for each.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -17,11 +16,12 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::intake::{Intake, Reception};
 use crate::journal::Journal;
-use crate::mail::{Reply, SessionEvent, SessionFacts, SessionId, reply};
+use crate::mail::{Opening, Reply, SessionEvent, SessionFacts, SessionId};
 use crate::session::{Session, Settings};
 
 use super::certificate::Certificate;
 use super::driver::{SILENCE_MAX, Surroundings, drive};
+use super::places::{Place, Places};
 use super::transport::Transport;
 
 /// How one listener behaves.
@@ -76,8 +76,7 @@ struct Shared {
     acceptor: Option<TlsAcceptor>,
     journal: Journal,
     clock: Clock,
-    connections: AtomicUsize,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    places: Arc<Places>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -123,6 +122,10 @@ impl Listener {
                 Some(acceptor(Arc::clone(certificate)))
             }
         };
+        let places = Places::new(
+            settings.connections_max,
+            settings.connections_per_address_max,
+        );
         Ok(Self {
             sockets,
             shared: Arc::new(Shared {
@@ -132,8 +135,7 @@ impl Listener {
                 acceptor,
                 journal,
                 clock,
-                connections: AtomicUsize::new(0),
-                by_address: Mutex::new(HashMap::new()),
+                places: Arc::new(places),
             }),
         })
     }
@@ -206,15 +208,11 @@ async fn accept(
                 continue;
             }
         };
-        match Admission::of(&shared, peer.ip().to_canonical()) {
-            Ok(admission) => {
-                sessions.spawn(run(
-                    stream,
-                    peer,
-                    Arc::clone(&shared),
-                    admission,
-                    stop.clone(),
-                ));
+        let address = peer.ip().to_canonical();
+        let named = shared.intake.names(&shared.settings.name, address);
+        match shared.places.admit(address, named) {
+            Ok(place) => {
+                sessions.spawn(run(stream, peer, Arc::clone(&shared), place, stop.clone()));
             }
             Err(reply) => turn_away(&stream, &shared, peer.ip(), &reply),
         }
@@ -239,15 +237,18 @@ async fn run(
     stream: TcpStream,
     peer: SocketAddr,
     shared: Arc<Shared>,
-    admission: Admission,
+    place: Place,
     stop: CancellationToken,
 ) {
     let id = SessionId(NEXT_SESSION.fetch_add(1, Ordering::Relaxed));
     let mut facts = SessionFacts::new(id, Arc::clone(&shared.settings.name), peer);
     shared.journal.session_opened(&facts);
     let opened = facts.clone();
-    let transport = match encrypted_from_start(Transport::Clear(stream), &shared, &mut facts).await
-    {
+    let started = tokio::select! {
+        started = encrypted_from_start(Transport::Clear(stream), &shared, &mut facts) => started,
+        () = place.made_room() => Err(SessionEvent::MadeRoom),
+    };
+    let transport = match started {
         Ok(transport) => transport,
         Err(event) => {
             shared.journal.session_event(&facts, event);
@@ -256,9 +257,10 @@ async fn run(
         }
     };
     let clear_auth = &shared.settings.clear_auth;
-    let in_clear = clear_auth
-        .iter()
-        .any(|network| network.contains(&facts.address()));
+    let address = facts.address();
+    // Passwords of the provider's users are not taken in clear, but from this machine.
+    let in_clear = (address.is_loopback() || shared.intake.has_devices())
+        && clear_auth.iter().any(|network| network.contains(&address));
     // Users may come and go while the listener stands.
     let offered = shared.intake.has_users();
     let settings = &shared.session_settings[usize::from(offered)][usize::from(in_clear)];
@@ -270,10 +272,10 @@ async fn run(
         journal: shared.journal,
         clock: shared.clock,
         stop,
+        place,
     };
     drive(transport, session, reception, &around).await;
     shared.journal.session_closed(&opened);
-    drop(admission);
 }
 
 /// The handshake of an implicit-TLS listener; others pass.
@@ -285,65 +287,22 @@ async fn encrypted_from_start(
     let (TlsMode::Implicit(_), Some(acceptor)) = (&shared.settings.tls, &shared.acceptor) else {
         return Ok(transport);
     };
-    match transport.first_octet_within(SILENCE_MAX).await {
-        Some(TLS_HANDSHAKE) => {}
-        Some(_) => return Err(SessionEvent::PlainOnTlsPort),
-        None => return Err(SessionEvent::SilentOnTlsPort),
+    let event = match transport.opening(SILENCE_MAX).await {
+        Ok(Opening::Tls | Opening::OldTls) => None,
+        Ok(Opening::Sslv2) => Some(SessionEvent::Sslv2Hello),
+        Ok(Opening::Proxy) => Some(SessionEvent::SpeaksProxy),
+        Ok(Opening::Text) => Some(SessionEvent::PlainOnTlsPort),
+        Err(_) => Some(SessionEvent::SilentOnTlsPort),
+    };
+    if let Some(event) = event {
+        return Err(event);
     }
-    let (encrypted, tls) = transport.encrypt(acceptor).await.map_err(|error| {
-        tracing::debug!(session = %facts.session, %error, "handshake failed");
-        SessionEvent::TlsFailed
-    })?;
+    let (encrypted, tls) = transport
+        .encrypt(acceptor)
+        .await
+        .map_err(SessionEvent::TlsFailed)?;
     facts.tls = Some(tls);
     Ok(encrypted)
-}
-
-/// A place among the connections; given back when dropped.
-struct Admission {
-    shared: Arc<Shared>,
-    address: IpAddr,
-}
-
-impl Admission {
-    fn of(shared: &Arc<Shared>, address: IpAddr) -> Result<Self, Reply> {
-        let settings = &shared.settings;
-        if shared.connections.fetch_add(1, Ordering::AcqRel) >= settings.connections_max {
-            shared.connections.fetch_sub(1, Ordering::AcqRel);
-            return Err(reply::TOO_MANY_CONNECTIONS);
-        }
-        let mut by_address = shared
-            .by_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let count = by_address.entry(address).or_insert(0);
-        if *count >= settings.connections_per_address_max {
-            shared.connections.fetch_sub(1, Ordering::AcqRel);
-            return Err(reply::TOO_MANY_FROM_ADDRESS);
-        }
-        *count += 1;
-        drop(by_address);
-        Ok(Self {
-            shared: Arc::clone(shared),
-            address,
-        })
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.shared.connections.fetch_sub(1, Ordering::AcqRel);
-        let mut by_address = self
-            .shared
-            .by_address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = by_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                by_address.remove(&self.address);
-            }
-        }
-    }
 }
 
 fn acceptor(certificate: Arc<Certificate>) -> TlsAcceptor {
@@ -357,9 +316,6 @@ fn acceptor(certificate: Arc<Certificate>) -> TlsAcceptor {
 }
 
 static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
-
-/// The first octet of a TLS record that carries a handshake (RFC 8446 §5.1).
-const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Connections that may wait to be accepted; the kernel cuts it to its own limit.
 const BACKLOG: i32 = 4096;

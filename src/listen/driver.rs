@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::intake::Reception;
 use crate::journal::Journal;
-use crate::mail::{SessionEvent, refusal_hint};
+use crate::mail::{SessionEvent, Verdict, refusal_hint};
 use crate::session::{Answer, Input, Output, Question, Session};
 
+use super::places::Place;
 use super::transport::Transport;
 
 /// What a session needs from its surroundings.
@@ -22,6 +23,7 @@ pub(super) struct Surroundings {
     pub(super) journal: Journal,
     pub(super) clock: Clock,
     pub(super) stop: CancellationToken,
+    pub(super) place: Place,
 }
 
 /// Runs the session to its end.
@@ -34,6 +36,8 @@ pub(super) async fn drive(
     let mut unsent: Vec<u8> = Vec::new();
     let mut buffer = BytesMut::new();
     let mut stopping = false;
+    let mut has_mail = false;
+    let mut made_room = false;
     // Whether a 250 for a message is on its way to the client.
     let mut unacknowledged = false;
     // Octets to be ready for: a command, or content, which may be a flood.
@@ -80,7 +84,19 @@ pub(super) async fn drive(
                         session.handle_input(Input::Bytes(&buffer), around.clock.now());
                     }
                 }
-                let answer = reception.answer(session.facts(), question).await;
+                let opens = matches!(question, Question::Sender(..));
+                let signs_in = matches!(question, Question::SignIn(_));
+                let gone = async {
+                    match signs_in {
+                        true => transport.left().await,
+                        false => std::future::pending().await,
+                    }
+                };
+                let answer = reception.answer(session.facts(), question, gone).await;
+                if opens && matches!(answer, Answer::Verdict(Verdict::Accept)) {
+                    has_mail = true;
+                    around.place.has_mail();
+                }
                 unacknowledged = matches!(&answer, Answer::Settled(reply) if reply.is_positive());
                 session.handle_input(Input::Answer(answer), around.clock.now());
             }
@@ -96,11 +112,9 @@ pub(super) async fn drive(
                         transport = encrypted;
                         session.handle_input(Input::TlsStarted(tls), around.clock.now());
                     }
-                    Err(error) => {
-                        tracing::debug!(session = %session.facts().session, %error, "handshake failed");
-                        around
-                            .journal
-                            .session_event(session.facts(), SessionEvent::TlsFailed);
+                    Err(fault) => {
+                        let event = SessionEvent::TlsFailed(fault);
+                        around.journal.session_event(session.facts(), event);
                         return;
                     }
                 }
@@ -118,6 +132,10 @@ pub(super) async fn drive(
                 buffer.clear();
                 tokio::select! {
                     biased;
+                    () = around.place.made_room(), if !has_mail && !made_room => {
+                        made_room = true;
+                        session.handle_input(Input::MakeRoom, around.clock.now());
+                    }
                     read = transport.read(&mut buffer, ready_for) => match read {
                         Ok(length @ 1..) => {
                             if content_follows && length >= ready_for {
@@ -135,6 +153,11 @@ pub(super) async fn drive(
                         session.handle_input(Input::Timeout, around.clock.now());
                     }
                 }
+            }
+            Output::Close if made_room => {
+                // The place is somebody else's already: no time for manners.
+                drop(transport.write(&unsent).now_or_never());
+                return;
             }
             Output::Close => {
                 flush(&mut transport, &mut unsent).await;

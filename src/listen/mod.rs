@@ -6,6 +6,7 @@
 mod acceptor;
 mod certificate;
 mod driver;
+mod places;
 mod transport;
 
 pub use acceptor::{ListenError, Listener, ListenerSettings, TlsMode, try_bind};

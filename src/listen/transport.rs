@@ -4,13 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::mail::TlsFacts;
+use crate::mail::{Opening, TlsFacts, TlsFault};
 
 /// Either kind of connection.
 #[derive(Debug)]
@@ -73,12 +73,44 @@ impl Transport {
         drop(timeout(LINGER_MAX, linger).await);
     }
 
-    /// Starts TLS as the server.
-    pub(super) async fn encrypt(self, acceptor: &TlsAcceptor) -> io::Result<(Self, TlsFacts)> {
+    /// How the client begins, if it does in time; nothing is taken.
+    pub(super) async fn opening(&self, wait: Duration) -> Result<Opening, TlsFault> {
         let Self::Clear(stream) = self else {
-            return Err(io::Error::other("TLS is already on"));
+            return Err(TlsFault::Other);
         };
-        let stream = timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await??;
+        let mut first = [0; Opening::OCTETS];
+        match timeout(wait, stream.peek(&mut first)).await {
+            Err(_) => Err(TlsFault::TooSlow),
+            Ok(Ok(length @ 1..)) => Ok(Opening::of(&first[..length])),
+            Ok(_) => Err(TlsFault::Left),
+        }
+    }
+
+    /// Starts TLS as the server.
+    pub(super) async fn encrypt(
+        self,
+        acceptor: &TlsAcceptor,
+    ) -> Result<(Self, TlsFacts), TlsFault> {
+        let opening = self.opening(HANDSHAKE_MAX).await?;
+        match opening {
+            Opening::Tls | Opening::OldTls => {}
+            Opening::Sslv2 => return Err(TlsFault::Sslv2),
+            Opening::Proxy | Opening::Text => return Err(TlsFault::PlainText),
+        }
+        let Self::Clear(stream) = self else {
+            return Err(TlsFault::Other);
+        };
+        let stream = match timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "handshake failed");
+                return Err(match opening {
+                    Opening::OldTls => TlsFault::Version,
+                    _ => fault_behind(&error),
+                });
+            }
+            Err(_) => return Err(TlsFault::TooSlow),
+        };
         let connection = stream.get_ref().1;
         let facts = TlsFacts {
             version: match connection.protocol_version() {
@@ -94,16 +126,63 @@ impl Transport {
         Ok((Self::Encrypted(Box::new(stream)), facts))
     }
 
-    /// The first octet, if it arrives in time; it is not taken.
-    pub(super) async fn first_octet_within(&self, wait: Duration) -> Option<u8> {
-        let Self::Clear(stream) = self else {
-            return None;
+    /// Waits until the client has closed its side. What it has sent is not taken.
+    pub(super) async fn left(&self) {
+        let stream = match self {
+            Self::Clear(stream) => stream,
+            Self::Encrypted(stream) => stream.get_ref().0,
         };
-        let mut first = [0];
-        match timeout(wait, stream.peek(&mut first)).await {
-            Ok(Ok(1)) => Some(first[0]),
-            _ => None,
+        let here = |ready: io::Result<Ready>| ready.is_ok_and(|ready| !ready.is_read_closed());
+        while here(stream.ready(Interest::READABLE).await) {
+            // Unread octets keep it ready: look again in a moment.
+            tokio::time::sleep(LEFT_LOOK).await;
         }
+    }
+}
+
+/// What the library's error says of the client.
+fn fault_behind(error: &io::Error) -> TlsFault {
+    use rustls::{AlertDescription as Alert, PeerIncompatible as Lacks};
+    let cause = error
+        .get_ref()
+        .and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::PeerIncompatible(lacks)) => match lacks {
+            Lacks::Tls12NotOffered
+            | Lacks::Tls12NotOfferedOrEnabled
+            | Lacks::SupportedVersionsExtensionRequired => TlsFault::Version,
+            Lacks::NoCipherSuitesInCommon => TlsFault::Suites,
+            Lacks::NoKxGroupsInCommon
+            | Lacks::KeyShareExtensionRequired
+            | Lacks::NamedGroupsExtensionRequired
+            | Lacks::UncompressedEcPointsRequired
+            | Lacks::NoEcPointFormatsInCommon => TlsFault::Curve,
+            Lacks::NoSignatureSchemesInCommon | Lacks::SignatureAlgorithmsExtensionRequired => {
+                TlsFault::Signature
+            }
+            _ => TlsFault::Other,
+        },
+        Some(rustls::Error::AlertReceived(alert)) => match alert {
+            Alert::ProtocolVersion | Alert::InappropriateFallback => TlsFault::Version,
+            Alert::HandshakeFailure | Alert::InsufficientSecurity => TlsFault::Suites,
+            Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied => TlsFault::Distrusted,
+            Alert::CloseNotify | Alert::UserCanceled => TlsFault::Left,
+            _ => TlsFault::Other,
+        },
+        Some(_) => TlsFault::Other,
+        None => match error.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => TlsFault::Left,
+            _ => TlsFault::Other,
+        },
     }
 }
 
@@ -111,3 +190,5 @@ const WRITE_MAX: Duration = Duration::from_secs(60);
 const HANDSHAKE_MAX: Duration = Duration::from_secs(30);
 const LINGER_MAX: Duration = Duration::from_secs(2);
 const LINGER_OCTETS_MAX: usize = 1024 * 1024;
+/// How often is looked whether a client is still there.
+const LEFT_LOOK: Duration = Duration::from_millis(100);

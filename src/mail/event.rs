@@ -18,7 +18,11 @@ pub enum SessionEvent {
     /// The client was gone before it could be told that its message was accepted.
     AcknowledgementLost,
     /// The TLS handshake failed.
-    TlsFailed,
+    TlsFailed(TlsFault),
+    /// A hello of SSLv2.
+    Sslv2Hello,
+    /// It was there longest without a mail when all connections were taken.
+    MadeRoom,
     /// Nothing came on an implicit-TLS port.
     SilentOnTlsPort,
     /// Text that arrived in clear behind STARTTLS was thrown away.
@@ -52,7 +56,9 @@ impl SessionEvent {
             Self::SpeaksHttp => "speaks_http",
             Self::SpeaksProxy => "speaks_proxy",
             Self::AcknowledgementLost => "acknowledgement_lost",
-            Self::TlsFailed => "tls_failed",
+            Self::TlsFailed(_) => "tls_failed",
+            Self::Sslv2Hello => "sslv2_hello",
+            Self::MadeRoom => "made_room",
             Self::SilentOnTlsPort => "silent_on_tls_port",
             Self::PlaintextDiscarded => "plaintext_discarded",
             Self::SecretInClear => "secret_in_clear",
@@ -64,6 +70,14 @@ impl SessionEvent {
             Self::TooSlow => "too_slow",
             Self::MessageTooBig => "message_too_big",
             Self::LostInData => "lost_in_data",
+        }
+    }
+
+    /// What is behind it, where one word has several causes.
+    pub fn cause(self) -> Option<&'static str> {
+        match self {
+            Self::TlsFailed(fault) => Some(fault.word()),
+            _ => None,
         }
     }
 
@@ -90,10 +104,14 @@ impl SessionEvent {
                 "the message was accepted, but the client left before it was told so: it may send the \
                  message again"
             }
-            Self::TlsFailed => {
-                "the client could not agree on TLS (1.2 or 1.3) or does not trust the certificate: \
-                 update the device, import the certificate, or use a plain listener on a trusted network"
+            Self::Sslv2Hello => {
+                "the client begins with a hello of SSLv2, as clients of before 2010 do: switch SSLv2 (often \"SSLv2 compatible hello\") \
+                 off on it and TLS 1.2 on, update it, or use a listener with tls = \"none\" on a trusted network"
             }
+            Self::MadeRoom => {
+                "all connections of the listener were taken: the one that was there longest without a mail made room; see max_connections"
+            }
+            Self::TlsFailed(fault) => fault.hint(),
             Self::SilentOnTlsPort => {
                 "the client sent nothing on a port that expects TLS at once: it probably expects \
                  STARTTLS or plain SMTP"
@@ -129,6 +147,88 @@ impl SessionEvent {
     /// Whether it is worth a warning, or only a look when something else is wrong.
     pub fn is_notable(self) -> bool {
         !matches!(self, Self::Idle | Self::UnknownCommand)
+    }
+}
+
+/// Why a TLS handshake failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TlsFault {
+    /// The client knows nothing newer than TLS 1.1.
+    Version,
+    /// No cipher suite in common.
+    Suites,
+    /// No curve in common for the exchange of keys.
+    Curve,
+    /// No kind of signature in common.
+    Signature,
+    /// The client does not believe the certificate.
+    Distrusted,
+    /// The client went away in the middle.
+    Left,
+    /// Text in clear instead.
+    PlainText,
+    /// A hello of SSLv2 instead.
+    Sslv2,
+    /// It took too long.
+    TooSlow,
+    /// Anything else.
+    Other,
+}
+
+impl TlsFault {
+    /// The word for the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::Suites => "suites",
+            Self::Curve => "curve",
+            Self::Signature => "signature",
+            Self::Distrusted => "distrusted_certificate",
+            Self::Left => "client_left",
+            Self::PlainText => "plain_text",
+            Self::Sslv2 => "sslv2_hello",
+            Self::TooSlow => "too_slow",
+            Self::Other => "other",
+        }
+    }
+
+    /// What to change.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Version => {
+                "the client knows TLS up to 1.1 only; 1.2 and 1.3 are spoken here: switch 1.2 on on it, update it, or use a listener \
+                 with tls = \"none\" on a trusted network"
+            }
+            Self::Suites => {
+                "the client has no cipher suite in common: with TLS 1.2 it needs ECDHE with AES-GCM or ChaCha20; old Windows has them for an \
+                 ECDSA certificate only (cert_file, key_file); else update it, or use a plain listener on a trusted network"
+            }
+            Self::Curve => {
+                "the client has no curve in common (X25519, P-256, P-384), or exchanges keys without one: switch ECDHE on on it, update it, or \
+                 use a plain listener on a trusted network"
+            }
+            Self::Signature => {
+                "the client knows no signature that fits the certificate: it needs SHA-2 with RSA, or with ECDSA for an ECDSA certificate; \
+                 update it, or set cert_file and key_file to a certificate of the other kind"
+            }
+            Self::Distrusted => {
+                "the client does not believe the certificate: import it into the device (data_dir/tls/LISTENER/cert.pem), set cert_file and \
+                 key_file to one that it believes, let it check no certificates, and look at its clock"
+            }
+            Self::Left => {
+                "the client went away in the middle of the handshake: many do that where they don't believe the certificate; else the network, or a probe"
+            }
+            Self::PlainText => {
+                "the client goes on in clear where TLS is to start: a faulty client, or someone in between"
+            }
+            Self::Sslv2 => {
+                "the client begins TLS with a hello of SSLv2: switch SSLv2 off and TLS 1.2 on on it, update it, or use a plain listener on a trusted network"
+            }
+            Self::TooSlow => {
+                "the handshake was not done within half a minute: the network, or a client that stalls"
+            }
+            Self::Other => "the handshake broke off: see the debug log for the library's words",
+        }
     }
 }
 

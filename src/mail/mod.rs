@@ -12,6 +12,7 @@ mod facts;
 mod ids;
 mod mailbox;
 mod network;
+mod opening;
 mod outcome;
 pub mod reply;
 mod rules;
@@ -26,12 +27,13 @@ pub use account_rules::{
 };
 pub use dispatch::{Dispatch, Edit, EditError, Hidden, Mismatch, Shared, apply_edits};
 pub use envelope::{Envelope, HeaderSender, Recipients, ReversePath};
-pub use event::{SessionEvent, refusal_hint};
+pub use event::{SessionEvent, TlsFault, refusal_hint};
 pub use explanation::{Explanation, Says, Step, age_seconds};
 pub use facts::{Identity, ReceivedDetail, SessionFacts, SessionId, SignIn, TlsFacts};
 pub use ids::{DispatchId, ParseIdError, SpoolId};
 pub use mailbox::{AddressPattern, Mailbox, MailboxError};
-pub use network::read_network;
+pub use network::{neighbourhood, read_network};
+pub use opening::Opening;
 pub use outcome::{Diagnostic, Outcome};
 pub use reply::Reply;
 pub use rules::{

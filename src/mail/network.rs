@@ -21,6 +21,14 @@ pub fn read_network(text: &str) -> Option<IpNet> {
     }
 }
 
+/// Whoever has this address: a host of IPv6 has as many addresses as it likes, of one network.
+pub fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & (u128::MAX << 64)).into()),
+        address => address,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

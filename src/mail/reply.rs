@@ -364,6 +364,11 @@ pub const RECIPIENT_UNROUTABLE: Reply = Reply::fixed(
     (5, 1, 2),
     "recipient domain has no dot, cannot be routed",
 );
+pub const TOO_MANY_COMMANDS: Reply = Reply::fixed(
+    421,
+    (4, 7, 0),
+    "session has too many commands and no message",
+);
 pub const TOO_MANY_SENDER_HEADERS: Reply = Reply::fixed(
     550,
     (5, 6, 0),

@@ -25,6 +25,15 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// Whether a device's networks or the listener's trust name this address, and it stands for one client.
+    pub fn names(&self, listener: &str, address: IpAddr) -> bool {
+        let covers = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
+        let trusted = |rule: &ListenerRule| covers(&rule.trust);
+        !self.ip.shared.contains(&address)
+            && (self.listeners.get(listener).is_some_and(trusted)
+                || self.devices.values().any(|rule| covers(&rule.networks)))
+    }
+
     /// The accounts whose keys forward somebody's mail.
     pub fn forwarding_accounts(&self) -> impl Iterator<Item = &str> {
         let listeners = self.listeners.values().map(|listener| &*listener.account);

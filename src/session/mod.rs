@@ -46,6 +46,8 @@ pub enum Input<'a> {
     Timeout,
     /// The gateway wants to stop: finish a message under way, then close.
     Shutdown,
+    /// Somebody else needs the place: close, unless a transaction is under way.
+    MakeRoom,
 }
 
 /// What a session wants done, in this order.
@@ -181,6 +183,8 @@ pub struct Limits {
     pub recipients_max: usize,
     /// Unknown, malformed or misplaced commands before 421.
     pub errors_max: u32,
+    /// Commands without effect between two messages.
+    pub idle_commands_max: u32,
     /// Blank lines that are ignored without being errors.
     pub blank_lines_max: u32,
     /// Refused passwords before 421.
@@ -206,6 +210,8 @@ impl Default for Limits {
             message_octets_max: 37_000_000,
             recipients_max: 1000,
             errors_max: 20,
+            // Keep-alives of a device that holds its connection, and then some.
+            idle_commands_max: 100,
             blank_lines_max: 20,
             // A stale password is tried a few times per connection; ten is a guesser.
             sign_in_failures_max: 10,

@@ -247,3 +247,30 @@ async fn a_header_made_of_sender_fields_costs_nothing() {
         assert_eq!(raw.matches("\r\nX-Original-Sender:").count(), 29);
     }
 }
+
+#[tokio::test]
+async fn strangers_make_room_for_each_other_and_never_keep_out_whom_the_settings_name() {
+    let settings = "[listeners.lan]\ntrust = [\"127.0.0.1\"]\nmax_connections = 10";
+    let site = Site::start(settings).await;
+    let lan = site.smtp("lan");
+    let mut mailing = site.client().await;
+    mailing.say("EHLO x").await.expect("250");
+    mailing.say("MAIL FROM:<a@example.com>").await.expect("250");
+    let mut strangers = Vec::new();
+    for n in 1..10 {
+        strangers.push(Client::connect_from(&format!("127.0.1.{n}"), lan).await);
+    }
+    // All ten are taken, nine by strangers: as many as may.
+    let _next = Client::connect_from("127.0.2.1", lan).await;
+    strangers[0]
+        .reply()
+        .await
+        .expect("421 4.3.2 too many connections");
+    assert!(strangers[0].is_closed().await);
+    let mut named = site.client().await;
+    named.say("EHLO x").await.expect("250");
+    strangers[1].reply().await.expect("421 4.3.2");
+    strangers[2].say("NOOP").await.expect("250");
+    mailing.say("RCPT TO:<b@example.org>").await.expect("250");
+    site.stop().await;
+}

@@ -1205,3 +1205,29 @@ async fn users_of_one_name_at_two_accounts_have_shares_of_their_own() {
         .expect("250");
     place.close().await;
 }
+
+#[tokio::test]
+async fn whoever_guesses_beside_a_device_does_not_lock_it_out() {
+    let devices = "[devices.a]\nusername = \"dev-a\"\npassword = \"secret12\"\n";
+    let place = Place::open(devices).await;
+    let say = async |user: &str, password: &str| {
+        place.client().await.say(&auth(user, password)).await.text
+    };
+    assert!(say("dev-a", "secret12").await.starts_with("235"));
+    let mut paused = 0;
+    for _ in 0..13 {
+        paused += usize::from(say("dev-a", "wrong").await.starts_with("454"));
+    }
+    assert!(paused > 0, "the guesser waits");
+    let mut paused = 0;
+    for number in 0..130 {
+        let reply = say(&format!("name{number}"), "wrong").await;
+        paused += usize::from(reply.starts_with("454"));
+    }
+    assert!(paused > 0, "the address waits");
+    assert!(
+        say("dev-a", "secret12").await.starts_with("235"),
+        "the device does not"
+    );
+    place.close().await;
+}

@@ -129,6 +129,7 @@ impl Scene {
             ["limit", "message", octets] => limits.message_octets_max = octets.parse().unwrap(),
             ["limit", "recipients", count] => limits.recipients_max = count.parse().unwrap(),
             ["limit", "errors", count] => limits.errors_max = count.parse().unwrap(),
+            ["limit", "idle-commands", count] => limits.idle_commands_max = count.parse().unwrap(),
             ["limit", "rate", octets] => limits.data_rate_min = octets.parse().unwrap(),
             // What a client sends ahead is by its nature different in other pieces.
             ["modes", modes @ ..] => {

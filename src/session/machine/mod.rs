@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::mail::{
-    Envelope, Mailbox, Recipients, Reply, ReversePath, SessionEvent, SessionFacts, Verdict, reply,
+    Envelope, Mailbox, Opening, Recipients, Reply, ReversePath, SessionEvent, SessionFacts,
+    Verdict, reply,
 };
 
 use super::command::Command;
@@ -89,6 +90,7 @@ struct Tally {
     told_of_recipients: bool,
     /// Whether a DATA was refused since the last that was accepted: its content may follow all the same.
     data_refused: bool,
+    without_effect: u32,
 }
 
 impl Session {
@@ -112,15 +114,17 @@ impl Session {
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
         match input {
             Input::Bytes(bytes) => {
-                if !std::mem::replace(&mut self.tally.any_octet, true)
-                    && bytes.first() == Some(&TLS_HANDSHAKE)
-                    && self.facts.tls.is_none()
-                {
-                    self.note(SessionEvent::TlsOnPlainPort);
-                    return self.close();
-                }
-                if self.facts.tls.is_none() && bytes.starts_with(PROXY_BINARY) {
-                    return self.other_protocol(SessionEvent::SpeaksProxy);
+                if !std::mem::replace(&mut self.tally.any_octet, true) && self.facts.tls.is_none() {
+                    let event = match Opening::of(bytes) {
+                        Opening::Tls | Opening::OldTls => Some(SessionEvent::TlsOnPlainPort),
+                        Opening::Sslv2 => Some(SessionEvent::Sslv2Hello),
+                        Opening::Proxy => return self.other_protocol(SessionEvent::SpeaksProxy),
+                        Opening::Text => None,
+                    };
+                    if let Some(event) = event {
+                        self.note(event);
+                        return self.close();
+                    }
                 }
                 if matches!(self.state, State::Data(_) | State::Upgrading) {
                     self.heard_at = now;
@@ -138,6 +142,13 @@ impl Session {
             Input::TlsStarted(tls) => self.tls_started(tls, now),
             Input::Timeout => self.timed_out(now),
             Input::Shutdown => self.shutting_down = true,
+            Input::MakeRoom => {
+                if matches!(self.state, State::Ready | State::Signing(_)) {
+                    self.note(SessionEvent::MadeRoom);
+                    self.say(&reply::TOO_MANY_CONNECTIONS);
+                    return self.close();
+                }
+            }
         }
         self.interpret(now);
     }
@@ -216,6 +227,15 @@ impl Session {
         {
             return self.line_too_long();
         }
+        let idle = match command {
+            Command::Ehlo(_) | Command::Helo(_) | Command::Rset => true,
+            Command::Noop | Command::Vrfy | Command::Help => true,
+            Command::Mail { .. } => matches!(self.state, State::Mail(_)),
+            _ => false,
+        };
+        if idle && self.is_one_too_many() {
+            return;
+        }
         match command {
             Command::Ehlo(name) => self.greeted(name, true),
             Command::Helo(name) => self.greeted(name, false),
@@ -260,6 +280,18 @@ impl Session {
                 self.fail(reply::UNKNOWN_COMMAND);
             }
         }
+    }
+
+    /// Counts a command that brings no message nearer; where it was one too many, the session is over.
+    fn is_one_too_many(&mut self) -> bool {
+        self.tally.without_effect += 1;
+        let over = self.tally.without_effect > self.settings.limits.idle_commands_max;
+        if over {
+            self.note(SessionEvent::TooManyErrors);
+            self.say(&reply::TOO_MANY_COMMANDS);
+            self.close();
+        }
+        over
     }
 
     /// Whoever it is, nothing that follows may be taken for a command of theirs.
@@ -321,6 +353,8 @@ impl Session {
                         recipients: Vec::new(),
                         known: HashSet::new(),
                     });
+                } else if !matches!(self.state, State::Closed) {
+                    self.is_one_too_many();
                 }
             }
             (Asked::Recipient(mut transaction, path), Answer::Verdict(verdict)) => {
@@ -358,7 +392,12 @@ impl Session {
                     }
                 }
             }
-            (Asked::EndOfData, Answer::Settled(reply)) => self.say(&reply),
+            (Asked::EndOfData, Answer::Settled(reply)) => {
+                if reply.is_positive() {
+                    self.tally.without_effect = 0;
+                }
+                self.say(&reply);
+            }
             (_, _) => {
                 debug_assert!(false, "an answer of the wrong kind");
                 self.say(&reply::CLOSING);
@@ -486,8 +525,3 @@ impl Session {
         self.state = State::Closed;
     }
 }
-
-/// The first octet of a TLS record that carries a handshake (RFC 8446 §5.1).
-const TLS_HANDSHAKE: u8 = 0x16;
-/// How the binary kind of the PROXY protocol begins.
-const PROXY_BINARY: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";

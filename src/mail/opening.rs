@@ -1,0 +1,70 @@
+//! What a client speaks, as far as its first octets tell.
+
+/// See the module's documentation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Opening {
+    /// A TLS hello.
+    Tls,
+    /// A TLS hello of a client that knows nothing newer than TLS 1.1.
+    OldTls,
+    /// The hello of SSLv2, which old clients begin with even where they know TLS.
+    Sslv2,
+    /// What a load balancer puts in front of a connection.
+    Proxy,
+    /// Anything else.
+    Text,
+}
+
+impl Opening {
+    /// Octets that are enough.
+    pub const OCTETS: usize = 12;
+
+    /// Of the first octets, however few.
+    pub fn of(octets: &[u8]) -> Self {
+        match octets {
+            // A handshake record (RFC 8446 §5.1) with a hello; behind its length stands the newest version that is known,
+            // but for TLS 1.3.
+            [0x16, _, _, _, _, 1, _, _, _, 3, 0..=2, ..] => Self::OldTls,
+            [0x16, ..] => Self::Tls,
+            // RFC 5246 appendix E.2: the top bit of a length, the type of message, a version.
+            [0x80..=0xff, _, 1, 0, 2, ..] | [0x80..=0xff, _, 1, 3, ..] | [0x80..=0xff, _, 1] => {
+                Self::Sslv2
+            }
+            _ if octets.starts_with(b"PROXY ") || octets.starts_with(PROXY_V2) => Self::Proxy,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// The first octets of the binary kind of the PROXY protocol.
+const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_octets_tell_what_is_spoken() {
+        for (octets, opening) in [
+            (
+                &b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x01\x00"[..],
+                Opening::OldTls,
+            ),
+            (
+                b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x03\x00",
+                Opening::Tls,
+            ),
+            (b"\x16", Opening::Tls),
+            (b"\x80\x2e\x01\x03\x01\x00\x15", Opening::Sslv2),
+            (b"\x80\x2e\x01\x00\x02", Opening::Sslv2),
+            (b"\x80\x2e\x04", Opening::Text),
+            (b"PROXY TCP4 192", Opening::Proxy),
+            (b"\r\n\r\n\0\r\nQUIT\n", Opening::Proxy),
+            (b"\r\nEHLO x", Opening::Text),
+            (b"EHLO x\r\n", Opening::Text),
+            (b"", Opening::Text),
+        ] {
+            assert_eq!(Opening::of(octets), opening, "{octets:?}");
+        }
+    }
+}
