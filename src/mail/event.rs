@@ -23,6 +23,8 @@ pub enum SessionEvent {
     Sslv2Hello,
     /// It was there longest without a mail when all connections were taken.
     MadeRoom,
+    /// The client kept its place with commands and had no mail.
+    WithoutMail,
     /// Nothing came on an implicit-TLS port.
     SilentOnTlsPort,
     /// Text that arrived in clear behind STARTTLS was thrown away.
@@ -59,6 +61,7 @@ impl SessionEvent {
             Self::TlsFailed(_) => "tls_failed",
             Self::Sslv2Hello => "sslv2_hello",
             Self::MadeRoom => "made_room",
+            Self::WithoutMail => "without_mail",
             Self::SilentOnTlsPort => "silent_on_tls_port",
             Self::PlaintextDiscarded => "plaintext_discarded",
             Self::SecretInClear => "secret_in_clear",
@@ -108,6 +111,10 @@ impl SessionEvent {
                 "the client begins with a hello of SSLv2, as clients of before 2010 do: switch SSLv2 (often \"SSLv2 compatible hello\") \
                  off on it and TLS 1.2 on, update it, or use a listener with tls = \"none\" on a trusted network"
             }
+            Self::WithoutMail => {
+                "the client sent a hundred commands and no mail, and made room for others: a health check that \
+                 never ends its session"
+            }
             Self::MadeRoom => {
                 "all connections of the listener were taken: the one that was there longest without a mail made room; see max_connections"
             }
@@ -146,7 +153,7 @@ impl SessionEvent {
 
     /// Whether it is worth a warning, or only a look when something else is wrong.
     pub fn is_notable(self) -> bool {
-        !matches!(self, Self::Idle | Self::UnknownCommand)
+        !matches!(self, Self::Idle | Self::UnknownCommand | Self::WithoutMail)
     }
 }
 
@@ -234,7 +241,7 @@ impl TlsFault {
 
 /// What a refused command means for the person beside the device; empty where the reply says it all.
 pub fn refusal_hint(refusal: &Reply) -> &'static str {
-    let hints: [(&Reply, &str); 10] = [
+    let hints: [(&Reply, &str); 15] = [
         (
             &reply::MECHANISM_UNKNOWN,
             "the device wants another AUTH mechanism: choose LOGIN or PLAIN on it, often called \
@@ -243,10 +250,6 @@ pub fn refusal_hint(refusal: &Reply) -> &'static str {
         (
             &reply::AUTH_NOT_BASE64,
             "the device sends its credentials in a form that is not SMTP AUTH",
-        ),
-        (
-            &reply::HELO_FIRST,
-            "the client does not greet: profile = \"device\" tolerates that for MAIL",
         ),
         (
             &reply::SENDER_NEEDS_DOMAIN,
@@ -277,9 +280,104 @@ pub fn refusal_hint(refusal: &Reply) -> &'static str {
             "the client starts a second message without ending the first: profile = \"device\" \
              tolerates that",
         ),
+        (
+            &reply::HELO_FIRST,
+            "the client sends MAIL without a greeting: profile = \"device\" tolerates that",
+        ),
+        (
+            &reply::HELO_BEFORE_AUTH,
+            "the client sends AUTH without a greeting, or without a new one behind STARTTLS: profile = \"device\" \
+             tolerates that",
+        ),
+        (
+            &reply::RECIPIENT_IMPOSSIBLE,
+            "there can't be such a domain: look for a slip in the address on the device",
+        ),
+        (
+            &reply::DOMAIN_NOT_ASCII,
+            "the device sends umlauts in its own character set: write the domain in its xn-- form on it",
+        ),
+        (&reply::SENDER_QUOTED, QUOTED_HINT),
+        (&reply::RECIPIENT_QUOTED, QUOTED_HINT),
     ];
-    hints
+    let general = hints
         .iter()
-        .find(|(known, _)| *known == refusal)
-        .map_or("", |(_, hint)| hint)
+        .find(|(known, _)| refusal.behind(known).is_some())
+        .map_or("", |(_, hint)| *hint);
+    let addresses = [
+        reply::SENDER_SYNTAX,
+        reply::SENDER_NEEDS_DOMAIN,
+        reply::RECIPIENT_SYNTAX,
+        reply::RECIPIENT_NEEDS_DOMAIN,
+    ];
+    let address = addresses.iter().find_map(|known| refusal.behind(known));
+    let command = refusal.behind(&reply::BAD_SYNTAX);
+    match (address, command) {
+        (Some(text), _) => address_hint(text).unwrap_or(general),
+        (_, Some(text)) if names_a_field(text) => FIELD_HINT,
+        _ => general,
+    }
+}
+
+/// What is wrong with an address that can't be read, where its text shows it.
+fn address_hint(text: &str) -> Option<&'static str> {
+    let inside = text.rsplit('<').next().unwrap_or(text);
+    let inside = inside.split('>').next().unwrap_or(inside).trim();
+    if names_a_field(text) {
+        Some(FIELD_HINT)
+    } else if text.contains([',', ';']) || text.matches('@').count() > 1 {
+        Some(
+            "several addresses, or a separator, where one address belongs: give the device one address an entry, or \
+             a group",
+        )
+    } else if inside.is_empty() {
+        Some("there is no address: an empty entry in the device's address book, or an empty sender")
+    } else if inside.contains(' ') {
+        Some("there is a blank in the address: take it out on the device")
+    } else {
+        None
+    }
+}
+
+/// Whether something like `Bc:` stands in the text, as the name of a field and not as the end of a word.
+fn names_a_field(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let names = ["bc:", "bcc:", "cc:", "mailto:", "smtp:"];
+    names.iter().any(|name| {
+        let mut found = text.match_indices(name);
+        found.any(|(at, _)| !text[..at].ends_with(|before: char| before.is_ascii_alphanumeric()))
+    })
+}
+
+const FIELD_HINT: &str = "\"Bc:\", \"Cc:\", \"mailto:\" and the like do not belong into an address: take it out on the device; hidden \
+                          recipients are recipients like others";
+const QUOTED_HINT: &str = "an address such as \"a@b c\"@example.com is read as somebody else's by some programs: use a plain one";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_fits_the_text_that_was_refused() {
+        for (text, word) in [
+            ("<a@site.test,b@site.test>", "several"),
+            ("<a@site.test>; <b@site.test>", "several"),
+            ("<a@site.test> <b@site.test>", "several"),
+            ("<Bc:a@site.test>", "Bc:"),
+            ("Bcc: a@site.test", "Bc:"),
+            ("<ann smith@site.test>", "blank"),
+            ("ann@ site.test NOTIFY=NEVER", "blank"),
+            ("<>", "no address"),
+            ("", "no address"),
+            ("<abc:d@site.test>", ""),
+        ] {
+            let hint = refusal_hint(&reply::RECIPIENT_SYNTAX.quoting(text.as_bytes()));
+            assert!(hint.contains(word), "{text}: {hint}");
+            assert_eq!(hint.is_empty(), word.is_empty(), "{text}: {hint}");
+        }
+        let command = reply::BAD_SYNTAX.quoting(b"RCPT Bc:<a@site.test>");
+        assert!(refusal_hint(&command).contains("Bc:"));
+        let auth = refusal_hint(&reply::HELO_BEFORE_AUTH);
+        assert!(auth.contains("AUTH") && !auth.contains("MAIL"), "{auth}");
+    }
 }

@@ -172,6 +172,9 @@ pub enum MailboxError {
     /// The local part has characters that need SMTPUTF8, which the provider does not take.
     #[error("local part is not ASCII")]
     LocalNotAscii,
+    /// The domain has other letters and no ASCII form; or it was in an 8-bit character set.
+    #[error("domain can't be put into ASCII")]
+    DomainNotAscii,
     /// Control or zero-width characters: header injection or a broken client.
     #[error("address has invisible characters")]
     Invisible,
@@ -295,7 +298,7 @@ fn parse_domain(input: &str) -> Result<String, MailboxError> {
     let ascii = if domain.is_ascii() {
         domain.to_owned()
     } else {
-        idna::domain_to_ascii(domain).map_err(|_| MailboxError::Syntax)?
+        idna::domain_to_ascii(domain).map_err(|_| MailboxError::DomainNotAscii)?
     };
     let label_is_plain = |label: &str| {
         (1..=63).contains(&label.len())
@@ -356,6 +359,7 @@ mod tests {
             ("a\r\nBcc: x@y", MailboxError::Invisible),
             ("a\u{200b}@example.com", MailboxError::Invisible),
             ("büro@example.com", MailboxError::LocalNotAscii),
+            ("x@b\u{fffd}ro.example", MailboxError::DomainNotAscii),
             ("a b@example.com", MailboxError::Syntax),
             ("a@b@example.com", MailboxError::Syntax),
             ("a@exa mple.com", MailboxError::Syntax),

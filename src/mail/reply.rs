@@ -23,6 +23,31 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// The same with the client's own words behind it (see [`quoted`]).
+    pub fn quoting(&self, words: &[u8]) -> Self {
+        let words = quoted(words);
+        if words.is_empty() {
+            return self.clone();
+        }
+        Self {
+            text: Cow::Owned(format!("{}: {words}", self.text)),
+            ..self.clone()
+        }
+    }
+
+    /// The words behind `known`; `None` where this says something else.
+    pub fn behind<'a>(&'a self, known: &Self) -> Option<&'a str> {
+        if (self.code, self.enhanced) != (known.code, known.enhanced) {
+            return None;
+        }
+        let rest = self.text.strip_prefix(&*known.text)?;
+        if rest.is_empty() {
+            Some(rest)
+        } else {
+            rest.strip_prefix(": ")
+        }
+    }
+
     /// A reply whose text never varies.
     pub const fn fixed(code: u16, enhanced: (u8, u8, u8), text: &'static str) -> Self {
         Self {
@@ -194,20 +219,24 @@ pub fn recipient_not_listed(recipient: &Mailbox) -> Reply {
     Reply::told(550, (5, 7, 1), text)
 }
 
-/// A client's text as it may stand in a reply or a log line: printable, one line, 80 characters.
+/// A client's text as it may stand in a reply or a log line: printable, one line, at most 80 characters.
 pub fn quoted(octets: &[u8]) -> String {
     let mut text = String::new();
     for octet in octets.trim_ascii() {
         match octet {
+            b'\\' => text.push_str("\\\\"),
             b' '..=b'~' => text.push(char::from(*octet)),
             _ => text.extend(octet.escape_ascii().map(char::from)),
         }
-        if text.len() >= 80 {
-            break;
+        if text.len() > QUOTED_MAX {
+            text.truncate(QUOTED_MAX - 3);
+            return text + "...";
         }
     }
     text
 }
+
+const QUOTED_MAX: usize = 80;
 
 /// The From (or Sender) header shows different readers different senders; `text` is [`quoted`].
 pub fn from_unreadable(text: &str) -> Reply {
@@ -364,6 +393,12 @@ pub const RECIPIENT_UNROUTABLE: Reply = Reply::fixed(
     (5, 1, 2),
     "recipient domain has no dot, cannot be routed",
 );
+pub const DOMAIN_NOT_ASCII: Reply = Reply::fixed(
+    550,
+    (5, 6, 7),
+    "address domain is in no known character set",
+);
+pub const HELO_BEFORE_AUTH: Reply = Reply::fixed(503, (5, 5, 1), "send EHLO before AUTH");
 pub const TOO_MANY_COMMANDS: Reply = Reply::fixed(
     421,
     (4, 7, 0),

@@ -53,12 +53,7 @@ impl<'a> Command<'a> {
         if line.is_empty() {
             return Self::Blank;
         }
-        let end = line
-            .iter()
-            .position(u8::is_ascii_whitespace)
-            .unwrap_or(line.len());
-        let (verb, argument) = line.split_at(end);
-        let argument = argument.trim_ascii_start();
+        let (verb, argument) = words(line);
         // A page may use any word as its method, ours, too.
         if is_request_line(line) {
             return Self::Http;
@@ -84,58 +79,63 @@ impl<'a> Command<'a> {
             },
             b"AUTH" => auth(argument),
             _ if is_http(line) => Self::Http,
-            _ if is_header_field(verb) => Self::HeaderField,
+            _ if is_header_field(line) => Self::HeaderField,
             _ => Self::Unknown,
         }
     }
 
-    /// Whether a line that asked for this may be content of a message that was refused: no known verb, or not as one
-    /// is used.
-    pub(super) fn may_be_content(&self) -> bool {
-        matches!(
-            self,
-            Self::Unknown | Self::HeaderField | Self::Wrong(_) | Self::Http | Self::Proxy
-        )
+    /// Whether a line is a command and can't be a sentence that begins with the same word.
+    pub(super) fn is_unmistakable(line: &[u8]) -> bool {
+        let (verb, argument) = words(line);
+        let count = argument
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty())
+            .count();
+        match verb.to_ascii_uppercase().as_slice() {
+            b"EHLO" | b"HELO" | b"NOOP" | b"VRFY" | b"STARTTLS" => true,
+            b"MAIL" => path_argument(argument, "FROM").is_some(),
+            b"RCPT" => path_argument(argument, "TO").is_some(),
+            b"DATA" | b"RSET" | b"QUIT" => count == 0,
+            b"HELP" => count <= 1,
+            b"AUTH" => (1..=2).contains(&count),
+            _ => false,
+        }
     }
 
-    /// Whether `rest` may be the start of a command that a client pipelines behind a message.
-    pub(super) fn may_follow_message(rest: &[u8]) -> bool {
+    /// Whether `rest` may be the start of what a client pipelines behind a message. With `starttls`, STARTTLS is
+    /// followed, and what stands behind it is thrown away unread.
+    pub(super) fn may_follow_message(rest: &[u8], starttls: bool) -> bool {
         let rest = match rest.iter().position(|octet| !b"\r\n".contains(octet)) {
             Some(start) => &rest[start..],
             None => return true,
         };
-        let line_end = memchr::memchr(b'\n', rest);
-        // A line ended by LF alone behind a message is how smuggled commands look.
-        let bare = |end: usize| end == 0 || rest[end - 1] != b'\r';
-        if memchr::memchr_iter(b'\n', rest).any(bare) {
-            return false;
-        }
-        let line = &rest[..line_end.unwrap_or(rest.len())];
-        let word_end = line
-            .iter()
-            .position(u8::is_ascii_whitespace)
-            .unwrap_or(line.len());
-        let word = line[..word_end].to_ascii_uppercase();
-        let complete = word_end < line.len() || line_end.is_some();
-        let verbs = [
-            &b"QUIT"[..],
-            b"RSET",
-            b"NOOP",
-            b"MAIL",
-            b"EHLO",
-            b"HELO",
-            b"VRFY",
-            b"HELP",
-            b"AUTH",
-            b"STARTTLS",
-        ];
-        verbs.iter().any(|verb| {
-            if complete {
-                word == **verb
-            } else {
-                verb.starts_with(&word)
+        let lines = rest.split_inclusive(|octet| *octet == b'\n');
+        for (index, line) in lines.enumerate() {
+            let Some(ended) = line.strip_suffix(b"\n") else {
+                return index > 0 || Self::may_become_command(line);
+            };
+            // A line ended by LF alone behind a message is how smuggled commands look.
+            if !ended.ends_with(b"\r") {
+                return false;
             }
-        })
+            if index == 0 && !(is_behind_message(words(line).0) && Self::is_unmistakable(line)) {
+                return false;
+            }
+            if starttls && line.trim_ascii().eq_ignore_ascii_case(b"STARTTLS") {
+                return true;
+            }
+        }
+        true
+    }
+
+    /// The same of a line whose end has not arrived.
+    fn may_become_command(line: &[u8]) -> bool {
+        let verb = words(line).0;
+        if verb.len() < line.len() {
+            return is_behind_message(verb);
+        }
+        let verb = verb.to_ascii_uppercase();
+        BEHIND_MESSAGE.iter().any(|whole| whole.starts_with(&verb))
     }
 }
 
@@ -154,12 +154,45 @@ fn is_request_line(line: &[u8]) -> bool {
     })
 }
 
-/// Whether a line that begins with this word is a header field (RFC 5322 §2.2).
-fn is_header_field(word: &[u8]) -> bool {
-    let colon = memchr::memchr(b':', word).unwrap_or(0);
-    let is_name = |octet: &u8| octet.is_ascii_alphanumeric() || b"-_".contains(octet);
-    colon > 0 && word[..colon].iter().all(is_name)
+/// The first word of a line, and what follows the space behind it.
+fn words(line: &[u8]) -> (&[u8], &[u8]) {
+    let line = line.trim_ascii();
+    let end = line
+        .iter()
+        .position(u8::is_ascii_whitespace)
+        .unwrap_or(line.len());
+    let (verb, argument) = line.split_at(end);
+    (verb, argument.trim_ascii_start())
 }
+
+fn is_behind_message(verb: &[u8]) -> bool {
+    BEHIND_MESSAGE
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(verb))
+}
+
+/// Whether a line has the shape of a header field (RFC 5322 §2.2), with the space before its colon that some write.
+fn is_header_field(line: &[u8]) -> bool {
+    let name = line
+        .iter()
+        .position(|octet| !octet.is_ascii_graphic() || *octet == b':')
+        .unwrap_or(line.len());
+    name > 0 && line[name..].trim_ascii_start().starts_with(b":")
+}
+
+/// What may be pipelined behind a message: it changes nothing that the message's fate could depend on.
+const BEHIND_MESSAGE: [&[u8]; 10] = [
+    b"QUIT",
+    b"RSET",
+    b"NOOP",
+    b"MAIL",
+    b"EHLO",
+    b"HELO",
+    b"VRFY",
+    b"HELP",
+    b"AUTH",
+    b"STARTTLS",
+];
 
 /// Keeps what is safe in a `Received:` header and in a log line.
 fn helo_name(argument: &[u8]) -> String {
@@ -176,21 +209,23 @@ fn helo_name(argument: &[u8]) -> String {
 }
 
 fn mail<'a>(argument: &'a [u8], leniency: &Leniency) -> Command<'a> {
-    let argument = match path_argument(argument, "FROM") {
-        Ok(argument) => argument,
-        Err(refused) => return refused,
+    let Some(path) = path_argument(argument, "FROM") else {
+        let line = [&b"MAIL "[..], argument].concat();
+        return Command::Wrong(reply::BAD_SYNTAX.quoting(&line));
     };
-    let (mailbox, parameters) = match parse_path(argument, leniency.sloppy_paths) {
+    let text = String::from_utf8_lossy(path);
+    let (mailbox, parameters) = match parse_path(&text, leniency.sloppy_paths) {
         Ok(read) => read,
-        Err(MailboxError::NoDomain) => return Command::Unusable(reply::SENDER_NEEDS_DOMAIN),
-        Err(MailboxError::LocalNotAscii) => return Command::Unusable(reply::LOCAL_PART_NOT_ASCII),
-        Err(_) => return Command::Wrong(reply::SENDER_SYNTAX),
+        Err(error) => {
+            let words = (&reply::SENDER_NEEDS_DOMAIN, &reply::SENDER_SYNTAX);
+            return unreadable(error, path, words);
+        }
     };
     if mailbox.as_ref().is_some_and(Mailbox::has_odd_quotes) {
-        return Command::Unusable(reply::SENDER_QUOTED);
+        return Command::Unusable(reply::SENDER_QUOTED.quoting(path));
     }
     if !parameters_are_known(&parameters, leniency) {
-        return Command::Wrong(reply::PARAMETER_UNKNOWN);
+        return Command::Wrong(reply::PARAMETER_UNKNOWN.quoting(path));
     }
     let size = parameters
         .iter()
@@ -206,45 +241,62 @@ fn mail<'a>(argument: &'a [u8], leniency: &Leniency) -> Command<'a> {
 }
 
 fn rcpt<'a>(argument: &'a [u8], leniency: &Leniency) -> Command<'a> {
-    let argument = match path_argument(argument, "TO") {
-        Ok(argument) => argument,
-        Err(refused) => return refused,
+    let Some(path) = path_argument(argument, "TO") else {
+        let line = [&b"RCPT "[..], argument].concat();
+        return Command::Wrong(reply::BAD_SYNTAX.quoting(&line));
     };
-    match parse_path(argument, leniency.sloppy_paths) {
-        Ok((Some(mailbox), parameters)) if parameters_are_known(&parameters, leniency) => {
-            if mailbox.has_odd_quotes() {
-                Command::Unusable(reply::RECIPIENT_QUOTED)
-            } else if mailbox.is_impossible() {
-                Command::Unusable(reply::RECIPIENT_IMPOSSIBLE)
-            } else if mailbox.is_literal() {
-                Command::Unusable(reply::RECIPIENT_IS_LITERAL)
-            } else if !mailbox.domain().contains('.') {
-                Command::Unusable(reply::RECIPIENT_UNROUTABLE)
-            } else {
-                Command::Rcpt(mailbox)
-            }
+    let text = String::from_utf8_lossy(path);
+    match parse_path(&text, leniency.sloppy_paths) {
+        Err(error) => {
+            let words = (&reply::RECIPIENT_NEEDS_DOMAIN, &reply::RECIPIENT_SYNTAX);
+            unreadable(error, path, words)
         }
-        Ok((Some(_), _)) => Command::Wrong(reply::PARAMETER_UNKNOWN),
-        Err(MailboxError::NoDomain) => Command::Unusable(reply::RECIPIENT_NEEDS_DOMAIN),
-        Err(MailboxError::LocalNotAscii) => Command::Unusable(reply::LOCAL_PART_NOT_ASCII),
-        Ok((None, _)) | Err(_) => Command::Wrong(reply::RECIPIENT_SYNTAX),
+        Ok((None, _)) => Command::Wrong(reply::RECIPIENT_SYNTAX.quoting(path)),
+        Ok((Some(_), parameters)) if !parameters_are_known(&parameters, leniency) => {
+            Command::Wrong(reply::PARAMETER_UNKNOWN.quoting(path))
+        }
+        Ok((Some(mailbox), _)) => match undeliverable(&mailbox) {
+            Some(refusal) => Command::Unusable(refusal.quoting(path)),
+            None => Command::Rcpt(mailbox),
+        },
+    }
+}
+
+/// Why nobody can be reached at an address.
+fn undeliverable(mailbox: &Mailbox) -> Option<Reply> {
+    if mailbox.has_odd_quotes() {
+        Some(reply::RECIPIENT_QUOTED)
+    } else if mailbox.is_literal() {
+        Some(reply::RECIPIENT_IS_LITERAL)
+    } else if mailbox.is_impossible() {
+        Some(reply::RECIPIENT_IMPOSSIBLE)
+    } else if !mailbox.domain().contains('.') {
+        Some(reply::RECIPIENT_UNROUTABLE)
+    } else {
+        None
+    }
+}
+
+/// Why an address can't be read, in the client's own words.
+fn unreadable<'a>(error: MailboxError, path: &[u8], words: (&Reply, &Reply)) -> Command<'a> {
+    let (needs_domain, syntax) = words;
+    match error {
+        MailboxError::NoDomain => Command::Unusable(needs_domain.quoting(path)),
+        MailboxError::LocalNotAscii => Command::Unusable(reply::LOCAL_PART_NOT_ASCII.quoting(path)),
+        MailboxError::DomainNotAscii => Command::Unusable(reply::DOMAIN_NOT_ASCII.quoting(path)),
+        MailboxError::Invisible | MailboxError::TooLong | MailboxError::Syntax => {
+            Command::Wrong(syntax.quoting(path))
+        }
     }
 }
 
 /// What follows `FROM:` or `TO:`, with spaces allowed around the colon.
-fn path_argument<'a>(argument: &'a [u8], keyword: &str) -> Result<&'a str, Command<'a>> {
-    let wrong = Command::Wrong(reply::BAD_SYNTAX);
-    let rest = match argument.split_at_checked(keyword.len()) {
-        Some((word, rest)) if word.eq_ignore_ascii_case(keyword.as_bytes()) => rest,
-        _ => return Err(wrong),
-    };
-    match rest.trim_ascii_start().strip_prefix(b":") {
-        // Some 8-bit character set: no address that we could name to the provider.
-        Some(path) => {
-            std::str::from_utf8(path).map_err(|_| Command::Unusable(reply::LOCAL_PART_NOT_ASCII))
-        }
-        None => Err(wrong),
+fn path_argument<'a>(argument: &'a [u8], keyword: &str) -> Option<&'a [u8]> {
+    let (word, rest) = argument.split_at_checked(keyword.len())?;
+    if !word.eq_ignore_ascii_case(keyword.as_bytes()) {
+        return None;
     }
+    rest.trim_ascii_start().strip_prefix(b":")
 }
 
 /// A request line: a browser can be made to send mail if the rest of its request is read as SMTP.
@@ -313,7 +365,8 @@ mod tests {
                 initial: Some(b"AAA=")
             }
         );
-        assert_eq!(parse(b"MAIL TO:<a@b>"), Command::Wrong(reply::BAD_SYNTAX));
+        let quoted = reply::BAD_SYNTAX.quoting(b"MAIL TO:<a@b>");
+        assert_eq!(parse(b"MAIL TO:<a@b>"), Command::Wrong(quoted));
         assert_eq!(parse(b"\x16\x03\x01"), Command::Unknown);
     }
 
@@ -331,8 +384,13 @@ mod tests {
             "VRFY a\r\n",
             "AUTH PLAIN AGEAYg==\r\n",
             "STARTTLS\r\n",
+            "QUIT \r\n",
+            "HELP MAIL\r\n",
         ] {
-            assert!(Command::may_follow_message(rest.as_bytes()), "{rest:?}");
+            assert!(
+                Command::may_follow_message(rest.as_bytes(), false),
+                "{rest:?}"
+            );
         }
         for rest in [
             "text\r\n",
@@ -341,8 +399,19 @@ mod tests {
             "MAIL FROM:<a@b>\n",
             ".\r\n",
             "MAILX",
+            "HELP me with this\r\n",
+            "Mail the report\r\n",
+            "Quit smoking\r\n",
+            "STARTTLS\r\nx\n",
         ] {
-            assert!(!Command::may_follow_message(rest.as_bytes()), "{rest:?}");
+            assert!(
+                !Command::may_follow_message(rest.as_bytes(), false),
+                "{rest:?}"
+            );
         }
+        let hello = b"NOOP\r\nSTARTTLS\r\n\x16\x03\x01\nx";
+        assert!(Command::may_follow_message(hello, true));
+        let hello = b"NOOP\r\nSTARTTLS\r\n\x16\x03\x01\nx";
+        assert!(Command::may_follow_message(hello, true));
     }
 }

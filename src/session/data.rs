@@ -36,9 +36,8 @@ enum Position {
     Dot {
         true_start: bool,
     },
-    DotCr {
-        true_start: bool,
-    },
+    /// Behind a dot that a true CRLF precedes: the end of the message, if LF comes.
+    DotCr,
     InLine,
     Cr,
     CrCr,
@@ -73,30 +72,23 @@ impl DataDecoder {
                 }
                 (Position::LineStart { .. }, _) => self.at = Position::InLine,
 
-                (Position::Dot { true_start }, b'\r') => {
-                    self.at = Position::DotCr { true_start };
-                    index += 1;
-                }
-                (Position::Dot { .. }, b'\n') => {
-                    self.end_lone_dot(out, AFTER_BARE);
+                (Position::Dot { true_start: true }, b'\r') => {
+                    self.at = Position::DotCr;
                     index += 1;
                 }
                 // The dot was transparency (RFC 5321 §4.5.2).
                 (Position::Dot { true_start: true }, _) => self.at = Position::InLine,
                 // Behind a bare LF or CR a client that stuffs there has doubled it; from any other it is content.
-                (Position::Dot { .. }, next) => {
+                (Position::Dot { true_start: false }, next) => {
                     if next != b'.' {
                         out.extend_from_slice(b".");
                     }
                     self.at = Position::InLine;
                 }
 
-                (Position::DotCr { true_start: true }, b'\n') => return Decoded::End(index + 1),
-                (Position::DotCr { true_start: false }, b'\n') => {
-                    self.end_lone_dot(out, AFTER_CRLF);
-                    index += 1;
-                }
-                (Position::DotCr { .. }, _) => self.end_lone_dot(out, AFTER_BARE),
+                (Position::DotCr, b'\n') => return Decoded::End(index + 1),
+                // There are other characters on the line: the dot was transparency here, too.
+                (Position::DotCr, _) => self.at = Position::Cr,
 
                 (Position::InLine, _) => {
                     let rest = &input[index..];
@@ -134,6 +126,11 @@ impl DataDecoder {
                     index += 1;
                 }
                 (Position::Cr, _) => self.end_line(out, AFTER_BARE),
+                (Position::CrCr, 0) => {
+                    self.nul_stripped = true;
+                    self.end_line(out, Position::CrNul);
+                    index += 1;
+                }
                 (Position::CrCr, b'\r') => {
                     self.end_line(out, Position::CrCr);
                     index += 1;
@@ -161,11 +158,6 @@ impl DataDecoder {
         out.extend_from_slice(b"\r\n");
         self.line_ends_mended = true;
         self.at = at;
-    }
-
-    fn end_lone_dot(&mut self, out: &mut BytesMut, at: Position) {
-        out.extend_from_slice(b".");
-        self.end_line(out, at);
     }
 }
 

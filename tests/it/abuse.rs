@@ -274,3 +274,24 @@ async fn strangers_make_room_for_each_other_and_never_keep_out_whom_the_settings
     mailing.say("RCPT TO:<b@example.org>").await.expect("250");
     site.stop().await;
 }
+
+#[tokio::test]
+async fn content_behind_a_refused_data_is_never_carried_out() {
+    for profile in ["strict", "device", "legacy"] {
+        let site = Site::start(&format!("[listeners.lan]\nprofile = \"{profile}\"")).await;
+        let mut client = site.client().await;
+        client.say("EHLO x").await.expect("250");
+        client.say("MAIL FROM:<a@example.com>").await.expect("250");
+        client.say("RCPT TO:<no address>").await.expect("501");
+        client.say("DATA").await.expect("503");
+        let evil = "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nDATA\r\nspam\r\n.\r\n";
+        client
+            .write(format!("Subject: x\r\n\r\n{evil}").as_bytes())
+            .await;
+        client.reply().await.expect("554 5.5.0");
+        assert!(client.is_closed().await);
+        let stored = site.gateway.spool().list(true, None, 1).await.unwrap();
+        assert!(stored.is_empty(), "{profile}");
+        site.stop().await;
+    }
+}

@@ -14,6 +14,8 @@ fn octets() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         3 => Just(b"\r\n".to_vec()),
         2 => Just(b".".to_vec()),
+        1 => Just(b"..".to_vec()),
+        1 => Just(b"\n..".to_vec()),
         1 => Just(b"\n".to_vec()),
         1 => Just(b"\r".to_vec()),
         1 => Just(b"\0".to_vec()),
@@ -43,42 +45,57 @@ fn decode(input: &[u8], cuts: &[usize]) -> (Vec<u8>, Option<usize>) {
 }
 
 /// Lines of content, some of which would be commands elsewhere.
-fn content() -> impl Strategy<Value = String> {
+fn lines() -> impl Strategy<Value = Vec<&'static str>> {
     let line = prop_oneof![
-        Just("MAIL FROM:<evil@site.test>"),
-        Just("RCPT TO:<x@site.test>"),
-        Just("DATA"),
-        Just("."),
-        Just("RSET"),
-        Just(""),
-        Just("EHLO x"),
-        Just("text"),
-        Just("Subject: y"),
+        3 => Just("MAIL FROM:<evil@site.test>"),
+        3 => Just("RCPT TO:<x@site.test>"),
+        3 => Just("DATA"),
+        1 => Just("."),
+        1 => Just("RSET"),
+        1 => Just("AUTH PLAIN AGEAYg=="),
+        1 => Just("STARTTLS"),
+        1 => Just(""),
+        1 => Just("EHLO x"),
+        1 => Just("text"),
+        1 => Just("Subject: y"),
     ];
-    let first = prop_oneof![
-        Just("From: a@b.test"),
-        Just("hello there"),
-        Just("X-A:b"),
-        Just("\u{1}\u{2}")
-    ];
-    (first, proptest::collection::vec(line, 0..12)).prop_map(|(first, lines)| {
-        let lines: Vec<&str> = std::iter::once(first).chain(lines).collect();
-        lines.join("\r\n") + "\r\n"
-    })
+    proptest::collection::vec(line, 0..12)
 }
 
-/// What a session asks that reads `content` behind a refused DATA.
-fn asked_behind_refused_data(
-    content: &str,
-    cuts: &[usize],
-    leniency: Leniency,
-    refused_at: u8,
-) -> Vec<String> {
+/// How a message begins; some of it looks like a command that goes on.
+fn beginning() -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(vec![
+        "From: a@b.test",
+        "Subject : x",
+        "X-A:b",
+        "hello there",
+        "\u{1}\u{2}",
+        "",
+        " ",
+        "Data of today",
+        "Help is near",
+        "Mail the report",
+        "Mail: from Bob",
+        "Quit smoking",
+        "Rset now",
+        "rcpt of goods",
+        "Auth failed for user x",
+        "EXPN y",
+        "PROXY TCP4 a b 1 2",
+        "POST / HTTP/1.1",
+        "BDAT 5",
+        "\u{16}\u{3}\u{1}",
+    ])
+}
+
+/// What a session asks that is told `pieces` behind `MAIL` and `RCPT`; `refused` says which question is answered no,
+/// once.
+fn asked_by(pieces: &[&[u8]], leniency: Leniency, refused: u8) -> Vec<String> {
     let settings = Settings {
         hostname: "relay.test".to_owned(),
-        starttls: false,
-        auth_offered: false,
-        auth_in_clear: false,
+        starttls: true,
+        auth_offered: true,
+        auth_in_clear: true,
         leniency,
         limits: Limits::default(),
     };
@@ -87,44 +104,92 @@ fn asked_behind_refused_data(
     let now = Clock.now();
     let mut session = Session::new(std::sync::Arc::new(settings), facts, now);
     let mut asked = Vec::new();
-    let feed = |session: &mut Session, octets: &[u8], asked: &mut Vec<String>| {
-        session.handle_input(Input::Bytes(octets), now);
+    let mut pending = true;
+    let opening: &[u8] = b"EHLO x\r\nMAIL FROM:<a@site.test>\r\nRCPT TO:<b@site.test>\r\n";
+    for (index, piece) in std::iter::once(&opening).chain(pieces).enumerate() {
+        session.handle_input(Input::Bytes(piece), now);
         loop {
             match session.poll_output() {
-                Output::Timeout(_) | Output::Close => return,
+                Output::Timeout(_) | Output::Close => break,
+                Output::StartTls => asked.push("StartTls".to_owned()),
                 Output::Ask(question) => {
-                    asked.push(format!("{question:?}"));
-                    let refuse = match question {
-                        Question::Recipient(_) => refused_at == 0,
-                        Question::BeginData => refused_at == 1,
+                    let meant = match question {
+                        Question::Sender(..) => refused == 0,
+                        Question::Recipient(_) => refused == 1,
+                        Question::BeginData => refused == 2,
                         _ => false,
                     };
-                    let verdict = match refuse {
-                        true => Verdict::Refuse(reply::MAIL_FIRST),
-                        false => Verdict::Accept,
+                    let no = meant && std::mem::take(&mut pending);
+                    if index > 0 {
+                        asked.push(format!("{question:?}"));
+                    }
+                    let answer = match question {
+                        Question::SignIn(_) => Answer::SignIn(Err(reply::SIGN_IN_REFUSED)),
+                        Question::EndOfData(_) => Answer::Settled(reply::OK),
+                        _ if no => Answer::Verdict(Verdict::Refuse(reply::SPOOL_UNAVAILABLE)),
+                        _ => Answer::Verdict(Verdict::Accept),
                     };
-                    session.handle_input(Input::Answer(Answer::Verdict(verdict)), now);
+                    session.handle_input(Input::Answer(answer), now);
                 }
                 _ => {}
             }
         }
-    };
-    for line in [
-        "EHLO x",
-        "MAIL FROM:<a@site.test>",
-        "RCPT TO:<b@site.test>",
-        "DATA",
-    ] {
-        feed(&mut session, format!("{line}\r\n").as_bytes(), &mut asked);
-    }
-    asked.clear();
-    let mut start = 0;
-    for end in cuts.iter().copied().chain([content.len()]) {
-        let end = end.clamp(start, content.len());
-        feed(&mut session, &content.as_bytes()[start..end], &mut asked);
-        start = end;
     }
     asked
+}
+
+const PROFILES: [Leniency; 3] = [Leniency::STRICT, Leniency::DEVICE, Leniency::LEGACY];
+
+/// What RFC 5321 §4.5.2 makes of a stream, and how much of it belongs to the message.
+fn by_the_rfc(stream: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let mut content = Vec::new();
+    let mut start = 0;
+    loop {
+        let length = stream[start..]
+            .windows(2)
+            .position(|pair| pair == b"\r\n")?;
+        let line = &stream[start..start + length];
+        start += length + 2;
+        if line == b"." {
+            return Some((content, start));
+        }
+        let line = line.strip_prefix(b".").unwrap_or(line);
+        // From here on it is our own: CR CR LF is one line end, NULs go, bare ends become true ones.
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        for (index, part) in bare_lines(line).into_iter().enumerate() {
+            let doubled = index > 0 && part.starts_with(b"..");
+            let part = &part[usize::from(doubled)..];
+            content.extend(part.iter().filter(|octet| **octet != 0));
+            content.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Cuts at CR and at LF; the NULs behind a CR, and an LF behind those, belong to it.
+fn bare_lines(line: &[u8]) -> Vec<&[u8]> {
+    let mut parts = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    while at < line.len() {
+        let nuls = line[at + 1..]
+            .iter()
+            .take_while(|octet| **octet == 0)
+            .count();
+        let end = match line[at] {
+            b'\n' => at + 1,
+            b'\r' if nuls > 0 => {
+                at + 1 + nuls + usize::from(line.get(at + 1 + nuls) == Some(&b'\n'))
+            }
+            b'\r' => at + 1,
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        parts.push(&line[start..at]);
+        (start, at) = (end, end);
+    }
+    parts.push(&line[start..]);
+    parts
 }
 
 proptest! {
@@ -151,15 +216,54 @@ proptest! {
 
     #[test]
     fn no_command_of_content_behind_a_refused_data_is_carried_out(
-        content in content(),
-        mut cuts in proptest::collection::vec(0..200usize, 0..4),
-        refused_at in 0..2u8,
+        first in beginning(),
+        lines in lines(),
+        mut cuts in proptest::collection::vec(0..300usize, 0..6),
+        refused in 0..3u8,
     ) {
         cuts.sort_unstable();
-        for leniency in [Leniency::STRICT, Leniency::DEVICE, Leniency::LEGACY] {
-            let asked = asked_behind_refused_data(&content, &cuts, leniency, refused_at);
+        let content = format!("{first}\r\n{}\r\n", lines.join("\r\n")).into_bytes();
+        let mut pieces: Vec<&[u8]> = vec![b"DATA\r\n"];
+        let mut start = 0;
+        for end in cuts.into_iter().chain([content.len()]) {
+            let end = end.clamp(start, content.len());
+            pieces.push(&content[start..end]);
+            start = end;
+        }
+        for leniency in PROFILES {
+            let mut asked = asked_by(&pieces, leniency, refused);
+            // Whether DATA itself was asked about.
+            if asked.first().is_some_and(|question| question == "BeginData") {
+                asked.remove(0);
+            }
             prop_assert!(asked.is_empty(), "{asked:?} was asked");
         }
+    }
+
+    #[test]
+    fn whatever_comes_in_one_piece_with_a_refused_data_is_not_carried_out(lines in lines(), refused in 0..3u8) {
+        let piece = format!("DATA\r\n{}\r\n", lines.join("\r\n"));
+        for leniency in PROFILES {
+            let mut asked = asked_by(&[piece.as_bytes()], leniency, refused);
+            asked.retain(|question| question != "BeginData");
+            prop_assert!(asked.is_empty(), "{asked:?} was asked");
+        }
+    }
+
+    #[test]
+    fn a_dialogue_in_one_piece_behind_a_refused_data_is_no_message(lines in lines(), refused in 0..3u8) {
+        let piece = format!("{}\r\n", lines.join("\r\n"));
+        for leniency in PROFILES {
+            let asked = asked_by(&[b"DATA\r\n", piece.as_bytes()], leniency, refused);
+            prop_assert!(!asked.iter().any(|question| question.starts_with("EndOfData")), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn content_is_what_the_rfc_makes_of_it(input in octets(), cut in 0..200usize) {
+        let stream = [&input[..], b"\r\n.\r\n"].concat();
+        let (content, used) = by_the_rfc(&stream).expect("it ends");
+        prop_assert_eq!(decode(&stream, &[cut]), (content, Some(used)));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::command::Command;
 use super::data::DataDecoder;
 use super::input::{Framed, Inbox};
 use super::sasl::Exchange;
-use super::{Answer, Input, Leniency, Output, Question, Settings};
+use super::{Answer, Input, Output, Question, Settings};
 
 /// One client connection, from greeting to close.
 #[derive(Debug)]
@@ -213,27 +213,17 @@ impl Session {
             }
             return;
         }
-        let leniency = match self.tally.data_refused {
-            true => Leniency::STRICT,
-            false => self.settings.leniency,
-        };
-        let command = Command::parse(line, &leniency);
         // A client that does not wait for replies goes on with its message; nothing in that may be carried out.
-        if self.tally.data_refused && command.may_be_content() {
+        if self.tally.data_refused && !Command::is_unmistakable(line) {
             return self.out_of_step();
         }
+        let command = Command::parse(line, &self.settings.leniency);
         if line.len() > self.settings.limits.line_octets_max
             && !matches!(command, Command::Auth { .. })
         {
             return self.line_too_long();
         }
-        let idle = match command {
-            Command::Ehlo(_) | Command::Helo(_) | Command::Rset => true,
-            Command::Noop | Command::Vrfy | Command::Help => true,
-            Command::Mail { .. } => matches!(self.state, State::Mail(_)),
-            _ => false,
-        };
-        if idle && self.is_one_too_many() {
+        if self.is_idle(&command) && self.is_one_too_many() {
             return;
         }
         match command {
@@ -282,12 +272,26 @@ impl Session {
         }
     }
 
-    /// Counts a command that brings no message nearer; where it was one too many, the session is over.
+    /// Whether a command brings no message nearer.
+    fn is_idle(&self, command: &Command<'_>) -> bool {
+        let in_transaction = matches!(self.state, State::Mail(_));
+        let limit = self.settings.limits.message_octets_max;
+        match command {
+            Command::Ehlo(_) | Command::Helo(_) | Command::Rset => true,
+            Command::Noop | Command::Vrfy | Command::Help => true,
+            Command::Mail { size, .. } => in_transaction || size.is_some_and(|size| size > limit),
+            // A list with many recipients that nobody can reach is honest.
+            Command::Unusable(_) => !in_transaction,
+            _ => false,
+        }
+    }
+
+    /// Counts such a command; where it was one too many, the session is over.
     fn is_one_too_many(&mut self) -> bool {
         self.tally.without_effect += 1;
         let over = self.tally.without_effect > self.settings.limits.idle_commands_max;
         if over {
-            self.note(SessionEvent::TooManyErrors);
+            self.note(SessionEvent::WithoutMail);
             self.say(&reply::TOO_MANY_COMMANDS);
             self.close();
         }
@@ -479,7 +483,9 @@ impl Session {
 
     /// Whether content came before it was asked for, where that is not tolerated.
     fn is_ahead(&self) -> bool {
-        !self.inbox.as_slice().is_empty() && !self.settings.leniency.data_ahead
+        // Behind a refusal it may be a dialogue that stands in the refused content.
+        let tolerated = self.settings.leniency.data_ahead && !self.tally.data_refused;
+        !self.inbox.as_slice().is_empty() && !tolerated
     }
 
     /// Input came where none could be valid: take nothing, say so, leave.

@@ -41,7 +41,7 @@ impl Session {
     pub(super) fn auth(&mut self, mechanism: &str, initial: Option<&[u8]>) {
         if self.facts.helo.is_none() && !self.settings.leniency.mail_without_helo {
             // As with MAIL: some go on behind STARTTLS as if nothing had happened.
-            self.fail(reply::HELO_FIRST);
+            self.fail(reply::HELO_BEFORE_AUTH);
         } else if self.facts.identity.is_some() {
             self.fail(reply::SIGNED_IN_ALREADY);
         } else if !matches!(self.state, State::Ready) {

@@ -81,10 +81,9 @@ impl Session {
                 self.state = state;
                 self.tally.data_refused = true;
                 self.fail(refusal);
-                // Content sent ahead must not be read as commands.
-                if !self.inbox.as_slice().is_empty()
-                    && !Command::may_follow_message(self.inbox.as_slice())
-                {
+                // DATA ends a group (RFC 2920 §3.1): what is here was sent ahead, and is content.
+                let rest = self.inbox.as_slice();
+                if !rest.is_empty() && !rest.trim_ascii().eq_ignore_ascii_case(b"QUIT") {
                     self.out_of_step();
                 }
             }
@@ -130,7 +129,8 @@ impl Session {
         let State::Data(intake) = std::mem::replace(&mut self.state, State::Ready) else {
             return;
         };
-        if !Command::may_follow_message(self.inbox.as_slice()) {
+        let starttls = self.settings.starttls && self.facts.tls.is_none();
+        if !Command::may_follow_message(self.inbox.as_slice(), starttls) {
             self.outbox.push_back(Output::Discard);
             return self.out_of_step();
         }
