@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 
+import chaos
 import clients
 import disks
 import relay
@@ -25,6 +26,7 @@ def main():
         *clients.checks(binary),
         *relay.checks(binary),
         *disks.checks(binary),
+        *chaos.checks(binary),
         *terminal.checks(binary),
         *vendors.checks(binary),
     ]:
