@@ -175,6 +175,12 @@ impl Journal {
         warn!(account, hint, "look-up not permitted");
     }
 
+    /// The provider took a mail for some recipients only.
+    pub fn refused_in_part(&self, id: &DispatchId, diagnostic: &Diagnostic) {
+        let hint = "the others got it: send it to these again, where the reason has gone";
+        warn!(spool_id = %id, %diagnostic, hint, "refused for some recipients");
+    }
+
     /// A dispatch was left to the operator.
     pub fn held(&self, id: &DispatchId, diagnostic: &Diagnostic) {
         counter!(telemetry::ATTEMPTS, "outcome" => "held").increment(1);

@@ -183,10 +183,12 @@ impl Admin {
         let all = self.parts.synchronisers.iter();
         all.flat_map(|account| account.status(now))
             .filter(|section| {
-                matches!(
-                    section.state,
-                    crate::sync::SectionState::Unknown | crate::sync::SectionState::NotPermitted
-                )
+                section.age.is_none()
+                    && matches!(
+                        section.state,
+                        crate::sync::SectionState::Unknown
+                            | crate::sync::SectionState::NotPermitted
+                    )
             })
             .map(|section| format!("{}/{}", section.account, section.section))
             .collect()

@@ -117,7 +117,7 @@ impl StartError {
             }
             Self::Spool { source, .. } => match source {
                 SpoolError::Foreign | SpoolError::Damaged(_) => {
-                    "the files were left as they are: move spool.db, spool.db-wal and spool.db-journal \
+                    "the files were left as they are: move spool.db, spool.db-wal, spool.db-journal and spool.db-open \
                      away together to start with an empty spool, or restore a backup"
                 }
                 SpoolError::Newer { .. } => "it was written by a newer release: use that one",

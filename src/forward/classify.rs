@@ -30,11 +30,6 @@ pub struct Classified {
     pub partly: bool,
 }
 
-/// What the words of a refusal that was found in the provider's records mean.
-pub(super) fn classify_refusal(words: &Diagnostic) -> Outcome {
-    of_failure(words.as_str()).outcome
-}
-
 /// What an attempt says about the account as a whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AccountEffect {
@@ -163,7 +158,7 @@ fn of_disposition(disposition: Disposition, diagnostic: Diagnostic) -> Classifie
 }
 
 /// `Code(550)` anywhere, or three digits where the reply begins.
-fn reply_code(text: &str) -> Option<u16> {
+pub(super) fn reply_code(text: &str) -> Option<u16> {
     let named = text
         .rsplit_once("Code(")
         .and_then(|(_, rest)| rest.split_once(')'))

@@ -18,6 +18,8 @@ use crate::mail::{Diagnostic, Mailbox, SpoolId, opaque_name};
 use crate::provider::groups::activity::ActivityEvent;
 use crate::provider::read_date;
 
+use super::classify::reply_code;
+
 /// The header that names our messages.
 pub(super) const GATEWAY_ID: &str = "X-Gateway-Id";
 
@@ -42,8 +44,8 @@ pub struct Sought<'a> {
 pub enum Evidence {
     /// The provider has taken it, under this name; refused for these recipients, where it was for some.
     Taken(String, Option<Diagnostic>),
-    /// The provider has refused it, in these words.
-    Refused(Diagnostic),
+    /// The provider has refused it, in these words; whether for good.
+    Refused(Diagnostic, bool),
     /// The records do not tell.
     None,
 }
@@ -53,6 +55,7 @@ pub fn find_mail(events: &[ActivityEvent], sought: &Sought<'_>) -> Evidence {
     let id = sought.id.to_string();
     let (mut taken, mut heard_of) = (None, 0);
     let mut refused: Vec<String> = Vec::new();
+    let mut for_good = true;
     for recipient in sought.recipients {
         let of_it = |event: &&ActivityEvent| {
             event.has_header(GATEWAY_ID, &id)
@@ -71,6 +74,8 @@ pub fn find_mail(events: &[ActivityEvent], sought: &Sought<'_>) -> Evidence {
         } else if let Some(event) =
             of_recipient.find(|event| means_refused(event) && is_refusal_of(event, sought.newest))
         {
+            // A refusal without a code may be anything: it is tried again.
+            for_good &= matches!(reply_code(words(event)), Some(500..=599));
             refused.push(format!("{recipient}: {}", words(event)));
             heard_of += 1;
         }
@@ -80,7 +85,7 @@ pub fn find_mail(events: &[ActivityEvent], sought: &Sought<'_>) -> Evidence {
     match (taken, why) {
         (Some(_), _) if sought.partly && !complete => Evidence::None,
         (Some(email_id), why) => Evidence::Taken(email_id, why),
-        (None, Some(why)) if complete => Evidence::Refused(why),
+        (None, Some(why)) if complete => Evidence::Refused(why, for_good),
         (None, _) => Evidence::None,
     }
 }
@@ -186,7 +191,7 @@ mod tests {
     #[test]
     fn only_an_event_of_mail_that_was_taken_since_confirms() {
         let taken = Evidence::Taken("e".to_owned(), None);
-        let refused = Evidence::Refused(Diagnostic::new("a@b.test: 550 no"));
+        let refused = Evidence::Refused(Diagnostic::new("a@b.test: 550 no"), true);
         for (kind, recipient, date, evidence) in [
             ("processed", "A@b.test", NEWEST, &taken),
             ("delivered", "a@b.test", "2026-11-25T08:05:00Z", &taken),
@@ -220,6 +225,27 @@ mod tests {
         let other = r#"{"email_id":"e","event":"processed","recipient":"a@b.test"}"#;
         let other: ActivityEvent = serde_json::from_str(other).expect("an event");
         assert_eq!(found(&[other], &["a@b.test"], false), Evidence::None);
+    }
+
+    #[test]
+    fn a_rejection_is_for_good_only_with_a_code_that_says_so() {
+        for (reply, for_good) in [
+            ("550 no", true),
+            (
+                "An error occurred during the SMTP request: no - Code(550)",
+                true,
+            ),
+            ("451 4.7.1 later", false),
+            ("credential is sandboxed", false),
+            ("", false),
+        ] {
+            let mut rejected = event("rejected", "a@b.test", NEWEST);
+            rejected.smtp_response = Some(reply.to_owned());
+            let Evidence::Refused(_, found) = found(&[rejected], &["a@b.test"], false) else {
+                panic!("{reply}");
+            };
+            assert_eq!(found, for_good, "{reply}");
+        }
     }
 
     #[test]

@@ -18,14 +18,13 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
-use crate::mail::{Diagnostic, Outcome};
+use crate::mail::Diagnostic;
 use crate::provider::ApiError;
 use crate::provider::groups::activity::{ActivityEvent, SearchActivity};
 use crate::spool::{Finding, LeaseRequest, Leased, Work};
 
 use super::attempt::{attempt, gave_up, hold};
 use super::breaker::Permit;
-use super::classify::classify_refusal;
 use super::confirm::{Evidence, GATEWAY_ID, Sought, find_mail};
 use super::workers::{Shared, Unknown};
 
@@ -169,11 +168,15 @@ async fn conclude(
     let finding = match found {
         Ok(Some(Evidence::Taken(email_id, None))) => Finding::Known(email_id),
         Ok(Some(Evidence::Taken(email_id, Some(why)))) => Finding::KnownInPart(email_id, why),
-        Ok(Some(Evidence::Refused(why))) => match classify_refusal(&why) {
-            Outcome::Bounced(_) => Finding::Refused(why),
-            _ => Finding::RefusedForNow(again_at, why),
-        },
+        Ok(Some(Evidence::Refused(why, true))) => Finding::Refused(why),
+        Ok(Some(Evidence::Refused(why, false))) => Finding::RefusedForNow(again_at, why),
         Ok(Some(Evidence::None)) if doubt.looked_up + 1 < LOOKS => Finding::NotKnown(again_at),
+        // Somebody has it: to send it to all again would be a copy too many each time.
+        Ok(Some(Evidence::None)) if doubt.partly => {
+            let why = "taken for some recipients, and what became of the others is not known";
+            hold(shared, &doubt, why).await;
+            return;
+        }
         Ok(Some(Evidence::None)) if over => Finding::GaveUp(gave_up(
             &shared.settings,
             &Diagnostic::new(
@@ -186,6 +189,12 @@ async fn conclude(
             return;
         }
         Ok(Some(Evidence::None)) => return repeat(shared, doubt).await,
+        Err(error) if error.is_not_offered() && over => Finding::GaveUp(gave_up(
+            &shared.settings,
+            &Diagnostic::new(
+                "an attempt went without an answer, and this key may not look up what became of it",
+            ),
+        )),
         Err(error) if error.is_not_offered() => {
             shared.journal.look_up_forbidden(&shared.settings.account);
             return repeat(shared, doubt).await;
@@ -206,6 +215,9 @@ async fn conclude(
         }
     };
     shared.journal.looked_up(&doubt.id, finding_word(&finding));
+    if let Finding::KnownInPart(_, why) = &finding {
+        shared.journal.refused_in_part(&doubt.id, why);
+    }
     if let Err(error) = shared.spool.resolve(&doubt, finding).await {
         shared.journal.spool_failed("settling a doubt", &error);
         shared.spool.release(&doubt).await;

@@ -15,15 +15,19 @@ use crate::spool::{Trying, TryingMark};
 #[derive(Debug)]
 pub struct TryingClock {
     run: i64,
+    /// As much as one wait counts at most: what waits behind others is not tried.
+    wait_max: Duration,
     total: Duration,
     observed: Option<Instant>,
 }
 
 impl TryingClock {
-    /// Nothing is counted yet. `run` is a number of this run's own.
-    pub fn new(run: i64) -> Self {
+    /// Nothing is counted yet. `run` is a number of this run's own; `wait_max` is the most that lies between two attempts
+    /// of one mail.
+    pub fn new(run: i64, wait_max: Duration) -> Self {
         Self {
             run,
+            wait_max,
             total: Duration::ZERO,
             observed: None,
         }
@@ -56,7 +60,7 @@ impl TryingClock {
 
     fn since_mark(&self, trying: Trying) -> Option<Duration> {
         let mark = trying.mark.filter(|mark| mark.run == self.run)?;
-        Some(self.total.saturating_sub(mark.at))
+        Some(self.total.saturating_sub(mark.at).min(self.wait_max))
     }
 }
 
@@ -74,7 +78,7 @@ mod tests {
     fn only_time_in_which_it_could_be_tried_counts() {
         let start = Clock.now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let mut clock = TryingClock::new(1);
+        let mut clock = TryingClock::new(1, Duration::from_secs(3600));
         clock.observe(true, at(0));
         assert!(
             !clock.is_over(Trying::default(), Duration::ZERO),
@@ -96,13 +100,13 @@ mod tests {
 
     #[test]
     fn nothing_is_given_up_on_the_first_failure_after_a_start_or_a_hold() {
-        let mut first = TryingClock::new(1);
+        let mut first = TryingClock::new(1, Duration::from_secs(3600));
         first.observe(true, Clock.now());
         let old = Trying {
             spent: LIMIT * 2,
             mark: first.failed(Trying::default()).mark,
         };
-        let second = TryingClock::new(2);
+        let second = TryingClock::new(2, Duration::from_secs(3600));
         assert!(!second.is_over(old, LIMIT));
         let failed = second.failed(old);
         assert_eq!(failed.spent, LIMIT * 2);

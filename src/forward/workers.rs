@@ -152,6 +152,7 @@ impl Forwarder {
             trouble_first: settings.backoff.first.min(TROUBLE_FIRST),
             trouble_max: settings.backoff.max.min(TROUBLE_MAX),
         });
+        let wait_max = settings.backoff.max.max(settings.confirm_after) * 2;
         let window = Window::new(settings.concurrency);
         Self {
             shared: Shared {
@@ -163,7 +164,7 @@ impl Forwarder {
                 doubtful: Arc::new(Notify::new()),
                 woken: Arc::new(Notify::new()),
                 breaker: Arc::new(Mutex::new(breaker)),
-                trying: Arc::new(Mutex::new(TryingClock::new(new_run()))),
+                trying: Arc::new(Mutex::new(TryingClock::new(new_run(), wait_max))),
                 window: Arc::new(Mutex::new(window)),
                 rules,
             },

@@ -58,6 +58,9 @@ impl Body for Coming {
         match frame {
             Poll::Ready(Some(Ok(frame))) => {
                 awaited.octets += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if awaited.octets > bounds.body_octets {
+                    return Poll::Ready(Some(Err("the body of the request is too big".into())));
+                }
                 let earned = Duration::from_secs(awaited.octets / bounds.body_rate.max(1));
                 let slow = awaited.since + bounds.body + earned;
                 let at = slow.min(now + bounds.body);

@@ -16,6 +16,8 @@ pub struct Bounds {
     pub head: Duration,
     /// Silence inside a request's body.
     pub body: Duration,
+    /// Octets of a body.
+    pub body_octets: u64,
     /// Octets per second that a body must average once `body` has passed.
     pub body_rate: u64,
     /// Silence between requests, and while an answer is taken. Longer than clients keep a connection in their pool.
@@ -28,6 +30,7 @@ impl Bounds {
         connections: 64,
         head: Duration::from_secs(10),
         body: Duration::from_secs(30),
+        body_octets: 64 * 1024 * 1024,
         body_rate: 1000,
         idle: Duration::from_secs(75),
     };

@@ -227,6 +227,7 @@ mod tests {
         connections: 3,
         head: Duration::from_millis(200),
         body: Duration::from_millis(200),
+        body_octets: 100_000,
         body_rate: 1000,
         idle: Duration::from_secs(2),
     };

@@ -202,6 +202,7 @@ impl Reception {
             return;
         };
         transaction.announced.arrived(content.len() as u64);
+        let is_counted = !transaction.announced.is_spent();
         let incoming = transaction.incoming.as_mut();
         let Some(incoming) = incoming.filter(|incoming| incoming.trouble.is_none()) else {
             return;
@@ -209,7 +210,8 @@ impl Reception {
         incoming.octets += content.len() as u64;
         // Not every client says how much will come; small messages were counted at MAIL.
         if incoming.octets > UNANNOUNCED_MAX
-            && let Err(shortage) = self.intake.space.check_disk()
+            && !is_counted
+            && let Err(shortage) = self.intake.space.check_disk(0)
         {
             journal.spool_failed("storing message content", &shortage);
             incoming.trouble = Some(Trouble::Full);
@@ -375,8 +377,7 @@ impl Reception {
         }
         // Last, so that nobody learns of our storage who may not send anyway.
         let lane = submitter.lane(facts.address());
-        let announced = intake.space.announce(size);
-        if let Err(shortage) = intake.space.check(&submitter.account, &lane) {
+        if let Err(shortage) = intake.space.check(&submitter.account, &lane, size) {
             let reply = match shortage {
                 Shortage::Lane { .. } => reply::DEVICE_QUOTA,
                 Shortage::Account { .. } => reply::ACCOUNT_QUOTA,
@@ -388,7 +389,7 @@ impl Reception {
         self.transaction = Some(Transaction {
             rules,
             submitter,
-            announced,
+            announced: intake.space.announce(size),
             incoming: None,
         });
         Verdict::Accept

@@ -149,12 +149,8 @@ fn read_leniently(value: &[u8]) -> (Vec<Mailbox>, bool) {
 fn has_plain_name(addr: &Addr<'_>) -> bool {
     let name = addr.name.as_deref().unwrap_or_default().to_lowercase();
     let own = addr.address.as_deref().unwrap_or_default().to_lowercase();
-    let rest = if own.is_empty() {
-        name
-    } else {
-        name.replace(&own, "")
-    };
-    !rest.contains('@')
+    let bare = name.trim_matches(|character| "'\" ".contains(character));
+    (!own.is_empty() && bare == own) || !name.contains('@')
 }
 
 /// `None` for anything but a plain list of mailboxes, or an empty group.

@@ -158,7 +158,9 @@ fn opening(raw: &[u8], ended: bool) -> Option<usize> {
     let (mut at, mut marks) = (0, 0);
     loop {
         let rest = &raw[at..];
-        if let Some(mark) = MARKS.iter().find(|mark| rest.starts_with(mark)) {
+        if at < OPENING_OCTETS_MAX
+            && let Some(mark) = MARKS.iter().find(|mark| rest.starts_with(mark))
+        {
             if at == marks {
                 marks += mark.len();
             }
@@ -189,9 +191,6 @@ fn is_known_field(line: &[u8]) -> bool {
     };
     let name = line[..name].to_ascii_lowercase();
     KNOWN_FIELDS.iter().any(|known| name == known.as_bytes())
-        || [&b"x-"[..], b"resent-", b"content-"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
 }
 
 struct Canonical {
@@ -279,10 +278,10 @@ fn without_controls(head: &mut [u8]) -> bool {
             found = true;
         }
     }
-    if head.is_ascii() || std::str::from_utf8(head).is_err() {
+    if head.is_ascii() {
         return found;
     }
-    // NEL, LINE SEPARATOR, PARAGRAPH SEPARATOR.
+    // NEL, LINE SEPARATOR, PARAGRAPH SEPARATOR, as UTF-8 has them.
     for separator in [&b"\xc2\x85"[..], b"\xe2\x80\xa8", b"\xe2\x80\xa9"] {
         let mut from = 0;
         while let Some(at) = memchr::memmem::find(&head[from..], separator) {
@@ -300,7 +299,7 @@ const MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
 const OPENING_OCTETS_MAX: usize = 1024;
 /// Fields that are added where they are missing.
 const COMPLETED: [&[u8]; 3] = [b"Date", b"Message-ID", b"MIME-Version"];
-const KNOWN_FIELDS: [&str; 13] = [
+const KNOWN_FIELDS: [&str; 19] = [
     "bcc",
     "cc",
     "date",
@@ -314,6 +313,12 @@ const KNOWN_FIELDS: [&str; 13] = [
     "subject",
     "to",
     "apparently-to",
+    "content-type",
+    "content-transfer-encoding",
+    "x-mailer",
+    "x-priority",
+    "resent-to",
+    "resent-bcc",
 ];
 
 fn line_end(raw: &[u8], start: usize) -> usize {

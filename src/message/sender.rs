@@ -28,6 +28,10 @@ pub fn header_sender(view: &HeaderView<'_>) -> HeaderSender {
                 .collect()
         } else {
             let Some(every) = every_address(value) else {
+                if name == "From" && list.entries.is_empty() && !value.contains(&b'@') {
+                    // A name alone: the whole field is replaced.
+                    continue;
+                }
                 return HeaderSender::Unreadable(reply::quoted(value));
             };
             // A name without any address names nobody.

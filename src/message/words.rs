@@ -8,7 +8,8 @@
 use std::ops::Range;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// A word that was decoded.
 #[derive(Debug)]
@@ -102,7 +103,7 @@ fn decode(text: &str) -> Option<(Vec<u8>, usize)> {
     }
     let octets = match encoding {
         "q" | "Q" => decode_q(encoded)?,
-        "b" | "B" => STANDARD.decode(encoded).ok()?,
+        "b" | "B" => UNPADDED.decode(encoded).ok()?,
         _ => return None,
     };
     // A language may follow (RFC 2231 §5).
@@ -111,13 +112,15 @@ fn decode(text: &str) -> Option<(Vec<u8>, usize)> {
         .next()
         .unwrap_or_default()
         .to_ascii_lowercase();
+    let name = canonical(&name);
+    let octets = without_pairs(name, octets);
     let whole = name != "utf-8" || std::str::from_utf8(&octets).is_ok();
     let escape = |octet: u8| octet == 0x1b && name == "iso-2022-jp";
     let clean = octets
         .iter()
         .all(|octet| !octet.is_ascii_control() || escape(*octet));
     let length = "=????=".len() + charset.len() + encoding.len() + encoded.len();
-    (is_readable(&name) && whole && clean).then_some((octets, length))
+    (is_readable(name) && whole && clean).then_some((octets, length))
 }
 
 fn decode_q(encoded: &str) -> Option<Vec<u8>> {
@@ -135,6 +138,44 @@ fn decode_q(encoded: &str) -> Option<Vec<u8>> {
         });
     }
     Some(octets)
+}
+
+/// The name of a character set that goes by several.
+fn canonical(name: &str) -> &str {
+    match name {
+        "utf8" => "utf-8",
+        "ascii" | "ansi_x3.4-1968" => "us-ascii",
+        "latin1" | "iso8859-1" | "iso_8859-1" => "iso-8859-1",
+        "cp1252" => "windows-1252",
+        "x-sjis" | "sjis" | "windows-31j" | "cp932" => "shift_jis",
+        name => name,
+    }
+}
+
+/// The octets with a question mark for each character of two: the second of them may look like a sign of ASCII.
+fn without_pairs(charset: &str, octets: Vec<u8>) -> Vec<u8> {
+    let paired = ["shift_jis", "gbk", "gb18030", "big5"].contains(&charset);
+    let shifting = charset == "iso-2022-jp";
+    if !paired && !shifting {
+        return octets;
+    }
+    let mut kept = Vec::with_capacity(octets.len());
+    let (mut at, mut kanji) = (0, false);
+    while let Some(octet) = octets.get(at).copied() {
+        let single_kana = charset == "shift_jis" && (0xa0..=0xdf).contains(&octet);
+        if shifting && octet == 0x1b {
+            kanji = octets.get(at + 1) == Some(&b'$');
+            at += 3;
+        } else if (shifting && kanji) || (paired && (0x81..=0xfe).contains(&octet) && !single_kana)
+        {
+            kept.push(b'?');
+            at += 2;
+        } else {
+            kept.push(octet);
+            at += 1;
+        }
+    }
+    kept
 }
 
 /// Whether `@ , < > ; :` can't be anything but their octets of ASCII.
@@ -164,3 +205,9 @@ const CHARSETS: [&str; 14] = [
     "koi8-u",
     "tis-620",
 ];
+
+/// Some leave the padding out.
+const UNPADDED: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);

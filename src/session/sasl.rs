@@ -85,7 +85,8 @@ impl Exchange {
                     (Some(password), Some(user)) => {
                         // Some put the name in front alone.
                         let front = parts.next().unwrap_or_default();
-                        let user = if user.is_empty() { front } else { user };
+                        let leads = user.is_empty() && !password.is_empty();
+                        let user = if leads { front } else { user };
                         Step::SignIn(SignIn {
                             username: username(user),
                             password: password.to_vec(),

@@ -264,6 +264,10 @@ const SCHEDULE_TICK: Duration = Duration::from_millis(200);
 /// Gateways under test call sixteen times at once, each.
 const BOUNDS: Bounds = Bounds {
     connections: 256,
+    // A mail of the provider's largest size, as JSON, and a batch of them.
+    body_octets: 512 * 1024 * 1024,
+    // Connections that clients open in reserve are not closed while they count on them.
+    head: Duration::from_secs(35),
     ..Bounds::DEFAULT
 };
 

@@ -33,7 +33,7 @@ struct Tables {
     last: i64,
     rules: BTreeMap<(String, String, u32), Bytes>,
     refusals: Vec<String>,
-    seen_at: Option<Timestamp>,
+    seen_at: Option<(Timestamp, i64)>,
 }
 
 #[derive(Clone)]
@@ -162,15 +162,15 @@ impl Store for MemoryStore {
         &mut self,
         key: MessageKey,
         submission: &Submission,
-        _chunks: u32,
-        _body_octets: u64,
+        due_at: Timestamp,
+        _body: (u32, u64),
         rest: &[u8],
     ) -> Result<(), SpoolError> {
         let mut body = self.tables.drafts.remove(&key).unwrap_or_default();
         if !rest.is_empty() {
             body.push(Bytes::copy_from_slice(rest));
         }
-        let part = Standing::new(submission.received_at);
+        let part = Standing::new(due_at);
         let count = submission.dispatches.len();
         let message = Message {
             submission: submission.clone(),
@@ -412,21 +412,26 @@ impl Store for MemoryStore {
         let moved = |at: Timestamp| Timestamp(at.0.saturating_add(step_ms));
         for message in self.tables.messages.values_mut() {
             for part in &mut message.parts {
-                if matches!(part.state, State::InFlight | State::InDoubt) {
-                    part.attempted_at = part.attempted_at.map(moved);
+                if !matches!(part.state, State::InFlight | State::InDoubt) {
+                    continue;
+                }
+                // Only to the side where less is proven by an event.
+                if step_ms < 0 {
                     part.doubt_since = part.doubt_since.map(moved);
+                } else {
+                    part.attempted_at = part.attempted_at.map(moved);
                 }
             }
         }
         Ok(())
     }
 
-    fn seen_at(&mut self) -> Result<Option<Timestamp>, SpoolError> {
+    fn seen_at(&mut self) -> Result<Option<(Timestamp, i64)>, SpoolError> {
         Ok(self.tables.seen_at)
     }
 
-    fn note_seen_at(&mut self, at: Timestamp) -> Result<(), SpoolError> {
-        self.tables.seen_at = Some(at);
+    fn note_seen_at(&mut self, at: Timestamp, ahead_ms: i64) -> Result<(), SpoolError> {
+        self.tables.seen_at = Some((at, ahead_ms));
         Ok(())
     }
 

@@ -81,8 +81,7 @@ const STEPS: [&str; 6] = [
      ) STRICT;",
     // How long a dispatch was tried, counted by the forwarder and not by the calendar; when its attempts began whose
     // outcome is open; what an operator wants of one that is on its way; and what time it was when that was last noted.
-    "ALTER TABLE dispatch DROP COLUMN failing_since;
-     ALTER TABLE dispatch ADD COLUMN trying_ms INTEGER NOT NULL DEFAULT 0;
+    "ALTER TABLE dispatch ADD COLUMN trying_ms INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE dispatch ADD COLUMN trying_run INTEGER;
      ALTER TABLE dispatch ADD COLUMN trying_mark INTEGER;
      ALTER TABLE dispatch ADD COLUMN attempted_at INTEGER;
@@ -90,7 +89,7 @@ const STEPS: [&str; 6] = [
      ALTER TABLE dispatch ADD COLUMN hold_next INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE dispatch ADD COLUMN partly INTEGER NOT NULL DEFAULT 0;
      UPDATE dispatch SET doubt_since = (SELECT received_at FROM message WHERE message.key = dispatch.key / 1048576)
-         WHERE state = 3 AND state <= 4;
+         WHERE state IN (2, 3) AND state <= 4;
      CREATE TABLE note (
          name TEXT PRIMARY KEY,
          value INTEGER NOT NULL

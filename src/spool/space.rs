@@ -96,6 +96,11 @@ pub struct Announced {
 }
 
 impl Announced {
+    /// Whether more has come than was said: from here on nothing of it is counted.
+    pub fn is_spent(&self) -> bool {
+        self.octets == 0
+    }
+
     /// So many of its octets have come: from here on they count as written.
     pub fn arrived(&mut self, octets: u64) {
         let octets = octets.min(self.octets);
@@ -131,12 +136,13 @@ impl Space {
         }
     }
 
-    /// Whether another message of this account and lane may come.
+    /// Whether another message of this account and lane may come, of as many octets as it announced.
     ///
     /// # Errors
     /// Which limit is reached.
-    pub fn check(&self, account: &str, lane: &str) -> Result<(), Shortage> {
+    pub fn check(&self, account: &str, lane: &str, octets: u64) -> Result<(), Shortage> {
         self.check_account(account)?;
+        self.check_disk(octets)?;
         let (used, limit) = (
             self.spool.lane_octets(account, lane),
             self.limits.lane_octets_max,
@@ -156,7 +162,7 @@ impl Space {
         if used >= limit {
             return Err(Shortage::Spool { used, limit });
         }
-        self.check_disk()?;
+        self.check_disk(0)?;
         let Some(limit) = self.limits.account_octets_max.get(account).copied() else {
             return Ok(());
         };
@@ -172,19 +178,20 @@ impl Space {
         Ok(())
     }
 
-    /// Whether the disk has room for what is on its way in. What the database's files will still grow by is taken off
+    /// Whether the disk has room for what is on its way in, and for so many octets more. What the database's files will still grow by is taken off
     /// what is free, and what is free inside them is added.
     ///
     /// # Errors
     /// That it has not.
-    pub fn check_disk(&self) -> Result<(), Shortage> {
+    pub fn check_disk(&self, octets: u64) -> Result<(), Shortage> {
         let disk = self.spool.disk_use();
         let coming = self.announced.load(Ordering::Relaxed);
         let room = self
             .free_octets()
             .saturating_add(disk.reusable)
             .saturating_sub(disk.growth)
-            .saturating_sub(coming);
+            .saturating_sub(coming)
+            .saturating_sub(octets);
         let limit = self.limits.free_octets_min;
         if room < limit || disk.is_low {
             return Err(Shortage::Disk { free: room, limit });

@@ -96,7 +96,7 @@ impl Standing {
             .map(|at| at.after(Duration::from_millis(1)));
         self.attempted_at = behind.max(Some(attempt.started_at));
         self.looked_up = 0;
-        self.partly = false;
+        self.partly &= self.doubt_since.is_some();
         Ok(())
     }
 
@@ -106,7 +106,14 @@ impl Standing {
         attempt: &Attempt,
         settlement: &Settlement,
     ) -> Result<(), SpoolError> {
-        let answered = matches!(self.state, State::InFlight | State::InDoubt);
+        let answered = match self.state {
+            State::InFlight | State::InDoubt => true,
+            // Held while it was in doubt: what settles it settles it.
+            State::Held => {
+                self.held_from == Some(State::InDoubt) && settlement.transition.state().is_settled()
+            }
+            _ => false,
+        };
         if !answered || self.attempts != attempt.number {
             return Err(SpoolError::Stale);
         }
@@ -115,9 +122,9 @@ impl Standing {
             self.doubt_since = None;
         }
         self.possibly_duplicate |= settlement.unsure;
-        self.partly = settlement.partly;
         self.trying = settlement.trying.unwrap_or(self.trying);
         let transition = &settlement.transition;
+        self.partly = settlement.partly || (self.partly && self.doubt_since.is_some());
         if matches!(transition, Transition::InDoubt(..)) {
             self.doubt_since = self.doubt_since.or(self.attempted_at);
         }
@@ -162,6 +169,10 @@ impl Standing {
     pub(super) fn order(&mut self, order: Order, at: Timestamp) -> bool {
         if order == Order::Hold && self.state == State::InFlight && !self.hold_next {
             self.hold_next = true;
+            return true;
+        }
+        if order == Order::Release && self.state == State::InFlight && self.hold_next {
+            self.hold_next = false;
             return true;
         }
         if !order.applies_to(self.state) {

@@ -30,14 +30,15 @@ pub trait Store: Send {
     ) -> Result<(), SpoolError>;
     /// Deletes all pieces of a draft.
     fn discard_draft(&mut self, key: MessageKey) -> Result<(), SpoolError>;
-    /// Stores a complete message; `chunks` pieces of its body came by `append_draft` before, and
+    /// Stores a complete message, due at `due_at`; of its `body` so many pieces with so many octets in all came by
+    /// `append_draft` before, and
     /// `rest` is what follows them.
     fn insert(
         &mut self,
         key: MessageKey,
         submission: &Submission,
-        chunks: u32,
-        body_octets: u64,
+        due_at: Timestamp,
+        body: (u32, u64),
         rest: &[u8],
     ) -> Result<(), SpoolError>;
 
@@ -114,13 +115,13 @@ pub trait Store: Send {
     }
     /// All that is stored as in flight.
     fn in_flight(&mut self) -> Result<Vec<DispatchKey>, SpoolError>;
-    /// Moves the times at which attempts began whose outcome is open: the clock that they were read from was changed
-    /// by so many milliseconds.
+    /// The clock was changed by so many milliseconds: moves what open attempts are compared with, so that no event
+    /// proves more than before.
     fn shift_doubts(&mut self, step_ms: i64) -> Result<(), SpoolError>;
-    /// The last time that was noted; `None` in a new store.
-    fn seen_at(&mut self) -> Result<Option<Timestamp>, SpoolError>;
+    /// The last time that was noted, and how far it was ahead of the civil clock; `None` in a new store.
+    fn seen_at(&mut self) -> Result<Option<(Timestamp, i64)>, SpoolError>;
     /// Notes what time it is.
-    fn note_seen_at(&mut self, at: Timestamp) -> Result<(), SpoolError>;
+    fn note_seen_at(&mut self, at: Timestamp, ahead_ms: i64) -> Result<(), SpoolError>;
     /// Deletes up to `limit` messages that were settled before `before`.
     fn forget_settled(&mut self, before: Timestamp, limit: u32) -> Result<u32, SpoolError>;
 

@@ -118,9 +118,11 @@ impl Spool {
         clock: Clock,
     ) -> Result<Self, SpoolError> {
         let wall = clock.wall();
-        let time = SpoolTime::new(wall, clock.now(), store.seen_at()?);
+        let seen = store.seen_at()?;
+        let time = SpoolTime::new(wall, clock.now(), seen.map(|(at, _)| at));
         let now = time.now();
-        let back = time.ahead_ms();
+        // What it was ahead by before was told before.
+        let back = time.ahead_ms() - seen.map_or(0, |(_, ahead_ms)| ahead_ms);
         let settle = |store: &mut dyn Store| {
             store.begin()?;
             let interrupted = store.interrupt(None, wall, now.after(settings.confirm_after))?;
@@ -128,7 +130,7 @@ impl Spool {
             if back > 0 {
                 store.shift_doubts(-back)?;
             }
-            store.note_seen_at(now)?;
+            store.note_seen_at(now, time.ahead_ms())?;
             store.commit()?;
             Ok((interrupted, pulled))
         };
@@ -705,23 +707,25 @@ impl Writer {
         }
     }
 
-    fn disk_is_low(&self) -> bool {
-        self.store.is_low()
-    }
-
     /// All or nothing first; where that fails, each for itself, so that one bad write spoils no other.
     fn write_all(&mut self, writes: Vec<(Write, Option<Answer<()>>)>) {
         self.follow_clock();
-        let is_low = self.disk_is_low();
+        let (writes, kept_out): (Vec<_>, Vec<_>) = writes
+            .into_iter()
+            .partition(|(write, _)| !(self.store.is_low() && write.brings_in()));
+        for answer in kept_out.into_iter().filter_map(|(_, answer)| answer) {
+            drop(answer.send(Err(kept_for_handing_over())));
+        }
+        if writes.is_empty() {
+            return;
+        }
         let all = self.transaction(|writer| {
             let now = writer.time.now();
             if now.since(writer.seen_noted) >= SEEN_INTERVAL {
-                writer.store.note_seen_at(now)?;
+                writer.store.note_seen_at(now, writer.time.ahead_ms())?;
             }
             writes.iter().try_for_each(|(write, _)| match write {
-                write if is_low && write.brings_in() => {
-                    Err(SpoolError::Full("kept for handing mail over".into()))
-                }
+                write if writer.store.is_low() && write.brings_in() => Err(kept_for_handing_over()),
                 write => writer.apply(write),
             })
         });
@@ -731,12 +735,11 @@ impl Writer {
         self.publish_counts();
         let mut wake = false;
         for (write, answer) in writes {
-            let is_low = self.disk_is_low();
             let done = match &all {
                 Ok(()) => Ok(()),
                 // What is left of the disk is for what brings mail out.
-                Err(SpoolError::Full(_)) if is_low && write.brings_in() => {
-                    Err(SpoolError::Full("kept for handing mail over".into()))
+                Err(SpoolError::Full(_)) if self.store.is_low() && write.brings_in() => {
+                    Err(kept_for_handing_over())
                 }
                 Err(_) => {
                     let done = self.transaction(|writer| writer.apply(&write));
@@ -789,8 +792,8 @@ impl Writer {
             Write::Insert(insert) => self.store.insert(
                 insert.key,
                 &insert.submission,
-                insert.chunks,
-                insert.octets,
+                self.time.stored(insert.submission.received_at),
+                (insert.chunks, insert.octets),
                 &insert.rest,
             ),
             Write::Begin(attempt) => self
@@ -1040,6 +1043,10 @@ impl Write {
             Self::Append(..) | Self::Insert(_) | Self::Rules(..) | Self::Refusal(_) | Self::Probe
         )
     }
+}
+
+fn kept_for_handing_over() -> SpoolError {
+    SpoolError::Full("what is left is kept for handing mail over".into())
 }
 
 /// Without new mail for so long, there is time to tidy.

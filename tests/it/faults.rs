@@ -1,7 +1,7 @@
 //! One function per fault: what the provider does wrong, and what must become of the message.
 
 use smtp2go_gateway::simulator::{CutWhen, Fault, ScriptedFault};
-use smtp2go_gateway::spool::{MessageRecord, State};
+use smtp2go_gateway::spool::{MessageRecord, Order, State};
 
 use crate::support::site::Site;
 
@@ -205,11 +205,27 @@ async fn a_deferred_repeat_is_looked_up_again_before_the_next() {
 
 #[tokio::test]
 async fn partial_acceptance_is_never_repeated_unmarked() {
+    let site = Site::start("").await;
     let partly =
         r#"{"data":{"succeeded":1,"failed":1,"failures":["x - Code(451)"],"email_id":"e"}}"#;
-    let (record, _) = with(status(200, partly), 1).await;
-    assert_eq!(words(&record), ["unknown", "not_found", "accepted"]);
+    site.simulator.script([ScriptedFault {
+        endpoint: Some("/email/mime".to_owned()),
+        times: 1,
+        fault: status(200, partly),
+    }]);
+    let id = site
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    let held = |record: &MessageRecord| record.parts[0].state == State::Held;
+    let record = site.record_when(id, held).await;
+    assert_eq!(words(&record), ["unknown", "not_found", "held"]);
+    // An operator may send it all the same: that is marked.
+    let spool = site.gateway.spool();
+    spool.order(id, Order::Release).await.unwrap();
+    let record = site.settled(id).await;
+    assert_eq!(words(&record)[3..], ["released", "accepted"]);
     assert!(record.parts[0].possibly_duplicate);
+    site.stop().await;
 }
 
 #[tokio::test]

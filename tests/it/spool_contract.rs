@@ -811,7 +811,6 @@ async fn a_spool_of_an_older_version_is_brought_up_to_date_with_what_waits_in_it
         DROP TABLE rules;
         DROP TABLE refusal;
         DROP TABLE note;
-        ALTER TABLE dispatch ADD COLUMN failing_since INTEGER;
         ALTER TABLE dispatch DROP COLUMN trying_ms;
         ALTER TABLE dispatch DROP COLUMN trying_run;
         ALTER TABLE dispatch DROP COLUMN trying_mark;

@@ -68,6 +68,8 @@ struct Transaction {
     reverse_path: ReversePath,
     recipients: Vec<Mailbox>,
     known: HashSet<String>,
+    /// All that were sent, whatever became of them.
+    rcpts: usize,
 }
 
 #[derive(Debug)]
@@ -356,6 +358,7 @@ impl Session {
                         reverse_path,
                         recipients: Vec::new(),
                         known: HashSet::new(),
+                        rcpts: 0,
                     });
                 } else if !matches!(self.state, State::Closed) {
                     self.is_one_too_many();

@@ -36,6 +36,21 @@ impl Session {
     }
 
     pub(super) fn rcpt(&mut self, path: Mailbox) {
+        if let State::Mail(transaction) = &mut self.state {
+            transaction.rcpts += 1;
+            // One that names the same recipients for ever keeps a place for ever.
+            let most = self
+                .settings
+                .limits
+                .recipients_max
+                .saturating_mul(200)
+                .saturating_add(1000);
+            if transaction.rcpts > most {
+                self.note(SessionEvent::WithoutMail);
+                self.say(&reply::TOO_MANY_COMMANDS);
+                return self.close();
+            }
+        }
         match std::mem::replace(&mut self.state, State::Ready) {
             State::Mail(transaction) if transaction.known.contains(&path.key()) => {
                 self.state = State::Mail(transaction);

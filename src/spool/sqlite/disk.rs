@@ -14,9 +14,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
-use super::super::store::{DiskUse, SpoolError};
+use super::super::store::{DiskUse, SpoolError, Store};
 use super::open::PAGE_OCTETS;
 use super::{SqliteStore, trouble};
 
@@ -111,6 +112,8 @@ impl Disk {
             if let Err(error) = taken {
                 tracing::debug!(%error, "cannot keep room in reserve");
                 remove(&path);
+                // There is room, though none that can be kept.
+                self.given_up = false;
                 return;
             }
         }
@@ -131,9 +134,11 @@ impl SqliteStore {
     pub(super) fn relieve(&mut self) -> bool {
         let log = self.disk.log_octets();
         let had_reserve = std::mem::take(&mut self.disk.has_reserve);
+        let was_told = std::mem::replace(&mut self.disk.given_up, true);
         if had_reserve {
             remove(&self.disk.reserve());
-            self.disk.given_up = true;
+        }
+        if !was_told {
             tracing::error!(
                 "the spool's disk is full: the reserve is used to hand mail over, no new mail is taken"
             );
@@ -206,9 +211,15 @@ impl SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        // With an empty log, whoever finds no log has lost nothing.
-        if self.connection.is_autocommit() && checkpoint(&self.connection).is_ok() {
+        if !self.connection.is_autocommit() {
+            Store::rollback(self);
+        }
+        // With an empty log, whoever finds no log has lost nothing; else the log and the mark stay together.
+        if checkpoint(&self.connection).is_ok() {
             self.disk.mark_closed();
+        } else {
+            let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+            drop(self.connection.set_db_config(keep_log, true));
         }
     }
 }

@@ -394,8 +394,8 @@ impl Store for SqliteStore {
         &mut self,
         key: MessageKey,
         submission: &Submission,
-        chunks: u32,
-        body_octets: u64,
+        due_at: Timestamp,
+        (chunks, body_octets): (u32, u64),
         rest: &[u8],
     ) -> Result<(), SpoolError> {
         if chunks > 0 {
@@ -442,7 +442,7 @@ impl Store for SqliteStore {
                     key.part(number),
                     submission.account,
                     State::Queued.code(),
-                    submission.received_at.0,
+                    due_at.0,
                     to_json(dispatch),
                     lane,
                     octets as i64,
@@ -653,7 +653,15 @@ impl Store for SqliteStore {
             let standing = self.change(*key, |standing| {
                 was_under_way = standing.interrupt(confirm_at);
                 Ok(())
-            })?;
+            });
+            let standing = match standing {
+                // One row that can't be read must not stop the others.
+                Err(SpoolError::Stale | SpoolError::Damaged(_)) => {
+                    tracing::error!(key = key.0, "an interrupted attempt can't be read");
+                    continue;
+                }
+                standing => standing?,
+            };
             if was_under_way {
                 let number = key.number();
                 let event = EventRecord::interrupted(number, standing.attempts, now, confirm_at);
@@ -669,28 +677,42 @@ impl Store for SqliteStore {
     }
 
     fn shift_doubts(&mut self, step_ms: i64) -> Result<(), SpoolError> {
+        // Only to the side where less is proven by an event.
+        let column = if step_ms < 0 {
+            "doubt_since"
+        } else {
+            "attempted_at"
+        };
         self.execute(
-            "UPDATE dispatch SET attempted_at = attempted_at + ?1, doubt_since = doubt_since + ?1
-             WHERE state IN (?2, ?3) AND state <= 4",
+            &format!(
+                "UPDATE dispatch SET {column} = {column} + ?1
+                 WHERE state IN (?2, ?3) AND state <= 4"
+            ),
             params![step_ms, State::InFlight.code(), State::InDoubt.code()],
         )?;
         Ok(())
     }
 
-    fn seen_at(&mut self) -> Result<Option<Timestamp>, SpoolError> {
-        self.connection
-            .query_row("SELECT value FROM note WHERE name = 'seen_at'", [], |row| {
-                row.get(0).map(Timestamp)
-            })
-            .optional()
-            .map_err(trouble)
+    fn seen_at(&mut self) -> Result<Option<(Timestamp, i64)>, SpoolError> {
+        let note = |name: &str| {
+            self.connection
+                .query_row("SELECT value FROM note WHERE name = ?1", [name], |row| {
+                    row.get(0)
+                })
+                .optional()
+                .map_err(trouble)
+        };
+        let (at, ahead_ms): (Option<i64>, Option<i64>) = (note("seen_at")?, note("ahead_ms")?);
+        Ok(at.map(|at| (Timestamp(at), ahead_ms.unwrap_or(0))))
     }
 
-    fn note_seen_at(&mut self, at: Timestamp) -> Result<(), SpoolError> {
-        self.execute(
-            "INSERT OR REPLACE INTO note (name, value) VALUES ('seen_at', ?1)",
-            params![at.0],
-        )?;
+    fn note_seen_at(&mut self, at: Timestamp, ahead_ms: i64) -> Result<(), SpoolError> {
+        for (name, value) in [("seen_at", at.0), ("ahead_ms", ahead_ms)] {
+            self.execute(
+                "INSERT OR REPLACE INTO note (name, value) VALUES (?1, ?2)",
+                params![name, value],
+            )?;
+        }
         Ok(())
     }
 

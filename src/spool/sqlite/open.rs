@@ -33,7 +33,9 @@ impl SqliteStore {
             return Err(damaged("the file is missing or empty, but its log is not"));
         }
         let mut disk = Disk::of(path);
-        disk.check_log()?;
+        if !new {
+            disk.check_log()?;
+        }
         if new && disk.was_used() {
             tracing::warn!(
                 path = %path.display(),
@@ -86,7 +88,14 @@ impl SqliteStore {
         store.lanes = store.read_lanes()?;
         match store.sweep_drafts() {
             // They are in nobody's way; a later start sweeps them.
-            Err(SpoolError::Full(_)) => store.rollback(),
+            Err(SpoolError::Full(_)) => {
+                store.rollback();
+                store.relieve();
+                if let Err(error) = store.sweep_drafts() {
+                    store.rollback();
+                    tracing::warn!(%error, "pieces of messages are left for the next start to sweep");
+                }
+            }
             swept => swept?,
         }
         store.disk.mark_open();
