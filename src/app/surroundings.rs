@@ -63,22 +63,6 @@ fn default_gateways(routes: &str) -> Vec<IpAddr> {
     routes.lines().skip(1).filter_map(gateway).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_gateway_of_a_container_is_found() {
-        let routes = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
-                      eth0\t00000000\t010011AC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
-                      eth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
-        if cfg!(target_endian = "little") {
-            assert_eq!(default_gateways(routes), [IpAddr::from([172, 17, 0, 1])]);
-        }
-        assert!(default_gateways("").is_empty());
-    }
-}
-
 /// Lets this process open as many files and connections as it may; returns how many.
 pub(super) fn raise_open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);
@@ -96,5 +80,21 @@ pub(super) fn raise_open_files() -> u64 {
             tracing::warn!(%error, soft, "cannot raise the limit of open files");
             soft
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_of_a_container_is_found() {
+        let routes = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+                      eth0\t00000000\t010011AC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+                      eth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
+        if cfg!(target_endian = "little") {
+            assert_eq!(default_gateways(routes), [IpAddr::from([172, 17, 0, 1])]);
+        }
+        assert!(default_gateways("").is_empty());
     }
 }
