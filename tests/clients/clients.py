@@ -160,7 +160,8 @@ def check_commands(world):
     admin = ["--admin", f"127.0.0.1:{world.admin}"]
     environment = {**os.environ, "SMTP2GO_API_KEY": KEY}
     assert '"ready":true' in run(world.binary, "health", *admin, env=environment)
-    out = run(world.binary, "queue", "list", "--all", "--json", *admin, env=environment)
+    every = ["queue", "list", "--all", "--limit", "500", "--json"]
+    out = run(world.binary, *every, *admin, env=environment)
     newest = json.loads(out)[0]["id"]
     out = run(world.binary, "trace", newest, *admin, env=environment)
     assert "accepted from 127.0.0.1" in out and "attempt 1 accepted" in out, out
