@@ -6,12 +6,14 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::client::Client;
 use crate::support::eventually;
+use crate::support::process::Process;
 use crate::support::site::Site;
 
 const LISTENERS: &str = "[listeners.tls]\nbind = \"127.0.0.1:0\"\ntls = \"implicit\"\n";
@@ -189,4 +191,56 @@ impl ServerCertVerifier for Seen {
             SignatureScheme::ECDSA_NISTP256_SHA256,
         ]
     }
+}
+
+/// A client that has said STARTTLS.
+async fn upgrading(process: &Process) -> TcpStream {
+    let mut client = Client::connect(process.smtp).await;
+    client.say("EHLO test").await.expect("250");
+    client.say("STARTTLS").await.expect("220");
+    client.stream
+}
+
+#[tokio::test]
+async fn a_failed_handshake_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = Process::start(directory.path(), "http://127.0.0.1:1/v3").await;
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    // The generated certificate is RSA.
+    provider.cipher_suites =
+        vec![rustls::crypto::aws_lc_rs::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256];
+    let suites = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Seen::default()))
+        .with_no_client_auth();
+    let distrusting = builder()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    for (config, cause) in [(suites, "suites"), (distrusting, "distrusted_certificate")] {
+        let name = ServerName::try_from("relay.test").unwrap();
+        let connector = TlsConnector::from(Arc::new(config));
+        let failed = connector.connect(name, upgrading(&process).await).await;
+        assert!(failed.is_err(), "{cause}");
+        process.says(&format!("\"cause\":\"{cause}\"")).await;
+    }
+    let old = [
+        &[0x16, 3, 1, 0, 0x2d, 1, 0, 0, 0x29, 3, 1][..],
+        &[7; 32],
+        &[0, 0, 2, 0, 0x2f, 1, 0],
+    ]
+    .concat();
+    for (octets, cause) in [
+        (&old[..], "version"),
+        (b"\x80\x2e\x01\x03\x01\0\x15\0\0\0\x10", "sslv2_hello"),
+        (b"EHLO test\r\n", "plain_text"),
+        (b"\x16\x03\x01", "client_left"),
+    ] {
+        let mut stream = upgrading(&process).await;
+        stream.write_all(octets).await.unwrap();
+        drop(stream);
+        process.says(&format!("\"cause\":\"{cause}\"")).await;
+    }
+    process.kill().await;
 }

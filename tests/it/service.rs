@@ -239,3 +239,29 @@ async fn silent_connections_to_the_admin_port_keep_no_mail_out() {
     );
     process.kill().await;
 }
+
+#[tokio::test]
+async fn what_was_mended_in_a_message_stands_in_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let account = SimulatedAccount::sample(KEY);
+    let simulator = Simulator::start(any, account, CancellationToken::new())
+        .await
+        .unwrap();
+    let process = Process::start(directory.path(), &simulator.api_url()).await;
+    let mut client = Client::connect(process.smtp).await;
+    client.say("EHLO x").await.expect("250");
+    let message = "From: a@example.com\r\nTo: b@example.org\r\n\r\nP\0K\x03\x04a\nb\r\n";
+    client
+        .send("a@example.com", &["b@example.org"], message)
+        .await;
+    let log = process.says("\"accepted\"").await;
+    for event in ["spooled", "accepted"] {
+        let line = log
+            .lines()
+            .find(|line| line.contains(&format!("\"{event}\"")))
+            .unwrap();
+        assert!(line.contains("nul_stripped,line_ends_mended"), "{line}");
+    }
+    process.kill().await;
+}
