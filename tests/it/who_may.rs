@@ -367,3 +367,120 @@ async fn devices_and_trust_are_reloaded_and_other_changes_are_named() {
     client.say("EHLO test").await.expect("250");
     client.say("MAIL FROM:<a@example.com>").await.expect("250");
 }
+
+#[tokio::test]
+async fn a_provider_users_password_is_taken_in_clear_from_this_machine_only() {
+    use arc_swap::ArcSwap;
+    use smtp2go_gateway::auth::{Authenticator, User, Verifier, hash_password};
+    use smtp2go_gateway::clock::Clock;
+    use smtp2go_gateway::config::Secret;
+    use smtp2go_gateway::intake::{Intake, IntakeSettings, Reception};
+    use smtp2go_gateway::journal::Journal;
+    use smtp2go_gateway::mail::*;
+    use smtp2go_gateway::message::{LoopLimits, PlanSettings};
+    use smtp2go_gateway::session::{Answer, Question};
+    use smtp2go_gateway::spool::{MemoryStore, SpaceLimits, Spool, SpoolSettings};
+    use std::sync::Arc;
+    let mut users = Users::default();
+    users.insert(UserRule {
+        name: "printer1".into(),
+        standing: Standing::Allowed,
+        limit: None,
+        password: hash_password("right-1"),
+    });
+    let account = AccountRules {
+        users: Section::known(Arc::new(users), Confirmed::new(Clock.wall())),
+        ..AccountRules::default()
+    };
+    let mut rules = Rules::default();
+    rules.accounts.insert("default".into(), Arc::new(account));
+    let listener = ListenerRule {
+        account: "default".into(),
+        trust: Vec::new(),
+        require_tls: false,
+    };
+    rules.listeners.insert("lan".into(), listener);
+    rules.devices.insert(
+        "cam".into(),
+        DeviceRule {
+            account: "default".into(),
+            has_credential: true,
+            smtp_user: None,
+            require_tls: false,
+            networks: Vec::new(),
+            allowed_senders: Vec::new(),
+            from_override: FromOverride::Off,
+        },
+    );
+    let device = User {
+        device: "cam".into(),
+        username: "camera1".to_owned(),
+        verifier: Verifier::Password(Secret::new("right-2".to_owned())),
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let intake = Arc::new(Intake::new(
+        Spool::start(
+            Box::new(MemoryStore::default()),
+            SpoolSettings::default(),
+            Clock,
+        )
+        .unwrap(),
+        tokio::sync::watch::channel(Arc::new(rules)).1,
+        Arc::new(ArcSwap::from_pointee(Authenticator::new([device]).unwrap())),
+        tokio::sync::mpsc::channel(1).0,
+        (Journal, Clock),
+        IntakeSettings {
+            hostname: "relay.test".to_owned(),
+            plan: PlanSettings {
+                mismatch: Mismatch::Rewrite,
+                hidden: Hidden::Separate,
+            },
+            received: ReceivedDetail::Full,
+            loops: LoopLimits {
+                received_max: 50,
+                passes_max: 5,
+            },
+            head_octets_max: 1000,
+            space: SpaceLimits {
+                spool_octets_max: u64::MAX,
+                account_octets_max: Default::default(),
+                lane_octets_max: u64::MAX,
+                free_octets_min: 0,
+                directory: directory.path().to_owned(),
+            },
+        },
+    ));
+    let sign_in = async |peer: &str, tls: bool, user: &str, password: &str| {
+        let mut facts = SessionFacts::new(SessionId(1), "lan".into(), peer.parse().unwrap());
+        facts.tls = tls.then(|| TlsFacts {
+            version: "TLSv1.3",
+            cipher: String::new(),
+        });
+        let question = Question::SignIn(SignIn {
+            username: user.to_owned(),
+            password: password.as_bytes().to_vec(),
+        });
+        match Reception::new(Arc::clone(&intake))
+            .answer(&facts, question, std::future::pending())
+            .await
+        {
+            Answer::SignIn(Ok(_)) => 235,
+            Answer::SignIn(Err(reply)) => reply.code(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (lan, here) = ("10.0.5.17:4711", "127.0.0.1:4711");
+    assert_eq!(sign_in(lan, false, "printer1", "right-1").await, 538);
+    assert_eq!(
+        sign_in(lan, false, "printer1", "wrong").await,
+        535,
+        "no name is told"
+    );
+    assert_eq!(sign_in(lan, true, "printer1", "right-1").await, 235);
+    assert_eq!(sign_in(here, false, "printer1", "right-1").await, 235);
+    assert_eq!(
+        sign_in(lan, false, "camera1", "right-2").await,
+        235,
+        "a device may"
+    );
+}
