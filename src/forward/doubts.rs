@@ -165,7 +165,13 @@ async fn conclude(
         let clock = shared.trying();
         clock.is_over(doubt.trying, shared.settings.give_up_after)
     };
+    // The newest attempt's refusal says nothing of an older one that is open, too.
+    let is_sole = doubt.doubt_since == doubt.attempted_at;
     let finding = match found {
+        Ok(Some(Evidence::Refused(_, false))) if !is_sole => Ok(Some(Evidence::None)),
+        found => found,
+    };
+    let finding = match finding {
         Ok(Some(Evidence::Taken(email_id, None))) => Finding::Known(email_id),
         Ok(Some(Evidence::Taken(email_id, Some(why)))) => Finding::KnownInPart(email_id, why),
         Ok(Some(Evidence::Refused(why, true))) => Finding::Refused(why),
@@ -235,8 +241,8 @@ fn ask_again_at(shared: &Shared, doubt: &Leased) -> Timestamp {
 }
 
 fn is_beyond_history(shared: &Shared, doubt: &Leased) -> bool {
-    let since = doubt.doubt_since.unwrap_or(doubt.received_at);
-    shared.clock.wall().since(since) > HISTORY_MIN
+    // Not by the times of attempts: those follow the clock's steps.
+    shared.clock.wall().since(doubt.received_at) > HISTORY_MIN
 }
 
 /// Sends it again, marked; or leaves it to the operator.

@@ -161,7 +161,8 @@ impl Standing {
                 (State::InDoubt, Some(*due_at))
             }
         };
-        self.looked_up += u32::from(matches!(finding, Finding::NotKnown(_)));
+        let looked = matches!(finding, Finding::NotKnown(_) | Finding::RefusedForNow(..));
+        self.looked_up += u32::from(looked);
         Ok(())
     }
 

@@ -191,6 +191,19 @@ async fn a_refusal_whose_answer_was_lost_is_a_refusal() {
 }
 
 #[tokio::test]
+async fn a_refused_repeat_of_an_open_doubt_is_repeated_again_and_not_looked_up_for_ever() {
+    let lost = Fault::Cut {
+        when: CutWhen::AfterBody,
+    };
+    let (record, delivered) = with_all(vec![lost, refused("later - Code(451)", true)]).await;
+    assert_eq!(
+        words(&record),
+        ["unknown", "not_found", "unknown", "not_found", "accepted"]
+    );
+    assert_eq!(delivered, 1);
+}
+
+#[tokio::test]
 async fn a_deferred_repeat_is_looked_up_again_before_the_next() {
     let lost = Fault::Cut {
         when: CutWhen::AfterBody,
