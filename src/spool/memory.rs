@@ -9,11 +9,11 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::mail::{Diagnostic, DispatchId, SpoolId};
+use crate::mail::{DispatchId, SpoolId};
 
 use super::record::{
-    Attempt, Content, DispatchKey, DispatchRecord, EventRecord, Finding, Leased, MessageKey,
-    MessageRecord, Order, QueueRow, Settlement, State, Submission, event_row,
+    Content, DispatchKey, DispatchRecord, EventRecord, Leased, MessageKey, MessageRecord, QueueRow,
+    State, Submission, event_row,
 };
 use super::standing::Standing;
 use super::store::{Counts, DiskUse, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
@@ -87,43 +87,6 @@ impl Tables {
                 .zip(&message.parts)
                 .map(move |(number, part)| (DispatchKey(key.part(number)), message, part))
         })
-    }
-}
-
-impl MemoryStore {
-    /// Changes where a dispatch stands, and counts it where it stands then.
-    fn change(
-        &mut self,
-        key: DispatchKey,
-        change: impl FnOnce(&mut Standing) -> Result<(), SpoolError>,
-    ) -> Result<Standing, SpoolError> {
-        let (message, index) = self.tables.part(key)?;
-        let mut standing = message.parts[index].clone();
-        let was = standing.state;
-        change(&mut standing)?;
-        message.parts[index] = standing.clone();
-        self.tables.counts.remove(was, 1);
-        self.tables.counts.add(standing.state, 1);
-        Ok(standing)
-    }
-
-    /// Adds to the trace; the content goes when nothing of the message is open.
-    fn tell(&mut self, key: DispatchKey, event: EventRecord) -> Result<(), SpoolError> {
-        let (message, _) = self.tables.part(key)?;
-        let at = event.at;
-        let before = u32::try_from(message.events.len()).unwrap_or(u32::MAX);
-        match message
-            .events
-            .get_mut(event_row(before, key.number()) as usize)
-        {
-            Some(latest) => *latest = event,
-            None => message.events.push(event),
-        }
-        if message.unsettled() == 0 {
-            message.settled_at.get_or_insert(at);
-            message.body.clear();
-        }
-        Ok(())
     }
 }
 
@@ -297,58 +260,43 @@ impl Store for MemoryStore {
         Ok(open.into_iter().collect())
     }
 
-    fn begin_attempt(
-        &mut self,
-        attempt: &Attempt,
-        expires_at: Timestamp,
-    ) -> Result<(), SpoolError> {
-        self.change(attempt.key, |standing| standing.begin(attempt, expires_at))
-            .map(drop)
-    }
-
-    fn settle(
-        &mut self,
-        attempt: &Attempt,
-        settlement: &Settlement,
-        at: Timestamp,
-    ) -> Result<(), SpoolError> {
-        self.change(attempt.key, |standing| standing.settle(attempt, settlement))?;
-        let event = settlement.transition.event(attempt, at);
-        self.tell(attempt.key, event)
-    }
-
-    fn resolve(
+    fn change(
         &mut self,
         key: DispatchKey,
-        finding: &Finding,
-        at: Timestamp,
-    ) -> Result<(), SpoolError> {
-        let standing = self.change(key, |standing| standing.resolve(finding))?;
-        let event = EventRecord::looked_up(key.number(), standing.attempts, at, finding);
-        self.tell(key, event)
+        change: &mut dyn FnMut(&mut Standing) -> Result<(), SpoolError>,
+    ) -> Result<Standing, SpoolError> {
+        let (message, index) = self.tables.part(key)?;
+        let mut standing = message.parts[index].clone();
+        let was = standing.state;
+        change(&mut standing)?;
+        message.parts[index] = standing.clone();
+        self.tables.counts.remove(was, 1);
+        self.tables.counts.add(standing.state, 1);
+        Ok(standing)
     }
 
-    fn order(&mut self, id: SpoolId, order: Order, at: Timestamp) -> Result<u32, SpoolError> {
-        let mut messages = self.tables.messages.iter();
-        let Some((key, message)) = messages.find(|(_, message)| message.submission.id == id) else {
-            return Ok(0);
-        };
-        let (key, count) = (*key, message.parts.len());
-        let mut applied = 0;
-        for number in (0..).take(count) {
-            let key = DispatchKey(key.part(number));
-            let mut applies = false;
-            let standing = self.change(key, |standing| {
-                applies = standing.order(order, at);
-                Ok(())
-            })?;
-            if applies {
-                let event = EventRecord::ordered(number, standing.attempts, at, order);
-                self.tell(key, event)?;
-                applied += 1;
-            }
+    fn tell(&mut self, key: DispatchKey, event: EventRecord) -> Result<(), SpoolError> {
+        let (message, _) = self.tables.part(key)?;
+        let at = event.at;
+        let before = u32::try_from(message.events.len()).unwrap_or(u32::MAX);
+        match message
+            .events
+            .get_mut(event_row(before, key.number()) as usize)
+        {
+            Some(latest) => *latest = event,
+            None => message.events.push(event),
         }
-        Ok(applied)
+        if message.unsettled() == 0 {
+            message.settled_at.get_or_insert(at);
+            message.body.clear();
+        }
+        Ok(())
+    }
+
+    fn dispatches(&mut self, id: SpoolId) -> Result<Vec<DispatchKey>, SpoolError> {
+        let parts = self.tables.parts();
+        let of_message = parts.filter(|(_, message, _)| message.submission.id == id);
+        Ok(of_message.map(|(key, ..)| key).collect())
     }
 
     fn stored(&mut self, id: SpoolId) -> Result<Option<(Bytes, MessageKey, u32)>, SpoolError> {
@@ -363,43 +311,6 @@ impl Store for MemoryStore {
             let chunks = u32::try_from(message.body.len()).unwrap_or(u32::MAX);
             (Bytes::from(head), *key, chunks)
         }))
-    }
-
-    fn hold(
-        &mut self,
-        key: DispatchKey,
-        why: &Diagnostic,
-        at: Timestamp,
-    ) -> Result<(), SpoolError> {
-        let standing = self.change(key, Standing::leave_to_operator)?;
-        let event = EventRecord::held(key.number(), standing.attempts, at, why);
-        self.tell(key, event)
-    }
-
-    fn interrupt(
-        &mut self,
-        attempts: Option<&[DispatchKey]>,
-        now: Timestamp,
-        confirm_at: Timestamp,
-    ) -> Result<u32, SpoolError> {
-        let keys: Vec<DispatchKey> = self
-            .tables
-            .parts()
-            .filter(|(key, _, part)| {
-                part.state == State::InFlight && attempts.is_none_or(|keys| keys.contains(key))
-            })
-            .map(|(key, _, _)| key)
-            .collect();
-        for key in &keys {
-            let standing = self.change(*key, |standing| {
-                standing.interrupt(confirm_at);
-                Ok(())
-            })?;
-            let number = key.number();
-            let event = EventRecord::interrupted(number, standing.attempts, now, confirm_at);
-            self.tell(*key, event)?;
-        }
-        Ok(u32::try_from(keys.len()).unwrap_or(u32::MAX))
     }
 
     fn in_flight(&mut self) -> Result<Vec<DispatchKey>, SpoolError> {

@@ -265,9 +265,10 @@ pub enum Finding {
 }
 
 impl Finding {
-    pub(super) fn due_at_mut(&mut self) -> Option<&mut Timestamp> {
+    /// From when on it may be leased.
+    pub(super) fn due_at(&self) -> Option<Timestamp> {
         match self {
-            Self::RefusedForNow(at, _) | Self::NotKnown(at) | Self::NotAsked(at, _) => Some(at),
+            Self::RefusedForNow(at, _) | Self::NotKnown(at) | Self::NotAsked(at, _) => Some(*at),
             Self::Known(_) | Self::KnownInPart(..) | Self::Refused(_) | Self::GaveUp(_) => None,
         }
     }
@@ -361,13 +362,6 @@ impl Transition {
     pub(super) fn due_at(&self) -> Option<Timestamp> {
         match self {
             Self::Waiting(at, _) | Self::Paused(at, _) | Self::InDoubt(at, _) => Some(*at),
-            Self::Accepted { .. } | Self::Bounced(_) => None,
-        }
-    }
-
-    pub(super) fn due_at_mut(&mut self) -> Option<&mut Timestamp> {
-        match self {
-            Self::Waiting(at, _) | Self::Paused(at, _) | Self::InDoubt(at, _) => Some(at),
             Self::Accepted { .. } | Self::Bounced(_) => None,
         }
     }

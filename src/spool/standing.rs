@@ -37,7 +37,7 @@ pub struct TryingMark {
 
 /// Everything about a dispatch that changes.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Standing {
+pub struct Standing {
     pub(super) state: State,
     pub(super) due_at: Option<Timestamp>,
     pub(super) attempts: u32,
@@ -100,11 +100,12 @@ impl Standing {
         Ok(())
     }
 
-    /// From in flight to wherever the transition leads.
+    /// From in flight to wherever the transition leads; what waits then is due at `due_at`.
     pub(super) fn settle(
         &mut self,
         attempt: &Attempt,
         settlement: &Settlement,
+        due_at: Option<Timestamp>,
     ) -> Result<(), SpoolError> {
         let answered = match self.state {
             State::InFlight | State::InDoubt => true,
@@ -132,7 +133,7 @@ impl Standing {
             State::Queued if self.doubt_since.is_some() => State::InDoubt,
             state => state,
         };
-        self.due_at = transition.due_at();
+        self.due_at = due_at;
         if self.hold_next && self.is_waiting() {
             self.hold();
         }
@@ -140,25 +141,26 @@ impl Standing {
         Ok(())
     }
 
-    /// From in doubt to wherever the finding leads.
-    pub(super) fn resolve(&mut self, finding: &Finding) -> Result<(), SpoolError> {
+    /// From in doubt to wherever the finding leads; what waits then is due at `due_at`.
+    pub(super) fn resolve(
+        &mut self,
+        finding: &Finding,
+        due_at: Option<Timestamp>,
+    ) -> Result<(), SpoolError> {
         if self.state != State::InDoubt {
             return Err(SpoolError::Stale);
         }
-        (self.state, self.due_at) = match finding {
-            Finding::Known(_) | Finding::KnownInPart(..) => (State::Accepted, None),
-            Finding::Refused(_) | Finding::GaveUp(_) => (State::Bounced, None),
-            Finding::RefusedForNow(due_at, _) => {
-                if self.doubt_since == self.attempted_at {
-                    self.doubt_since = None;
-                    (State::Queued, Some(*due_at))
-                } else {
-                    // The newest attempt's fate is known, an older one's is not.
-                    (State::InDoubt, Some(*due_at))
-                }
+        self.due_at = due_at;
+        self.state = match finding {
+            Finding::Known(_) | Finding::KnownInPart(..) => State::Accepted,
+            Finding::Refused(_) | Finding::GaveUp(_) => State::Bounced,
+            Finding::RefusedForNow(..) if self.doubt_since == self.attempted_at => {
+                self.doubt_since = None;
+                State::Queued
             }
-            Finding::NotKnown(due_at) | Finding::NotAsked(due_at, _) => {
-                (State::InDoubt, Some(*due_at))
+            // The newest attempt's fate may be known; an older one's is not.
+            Finding::RefusedForNow(..) | Finding::NotKnown(_) | Finding::NotAsked(..) => {
+                State::InDoubt
             }
         };
         let looked = matches!(finding, Finding::NotKnown(_) | Finding::RefusedForNow(..));

@@ -8,11 +8,12 @@ use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, SpoolId};
 
 use super::record::{
-    Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow, Settlement,
-    State, Submission,
+    Attempt, DispatchKey, EventRecord, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow,
+    Settlement, State, Submission,
 };
+use super::standing::Standing;
 
-/// One kind of storage.
+/// One kind of storage. What becomes of a dispatch is decided in [`Standing`] alone: a store reads and writes it.
 pub trait Store: Send {
     /// Opens a transaction.
     fn begin(&mut self) -> Result<(), SpoolError>;
@@ -69,52 +70,118 @@ pub trait Store: Send {
     fn pull_due(&mut self, latest: Timestamp, now: Timestamp) -> Result<u32, SpoolError>;
     /// The accounts with unsettled dispatches, and how many.
     fn open_accounts(&mut self) -> Result<Vec<(String, u64)>, SpoolError>;
+    /// Changes where a dispatch stands, and counts it where it stands then; returns where that is.
+    fn change(
+        &mut self,
+        key: DispatchKey,
+        change: &mut dyn FnMut(&mut Standing) -> Result<(), SpoolError>,
+    ) -> Result<Standing, SpoolError>;
+    /// Adds to the trace; the content goes when nothing of the message is open.
+    fn tell(&mut self, key: DispatchKey, event: EventRecord) -> Result<(), SpoolError>;
+    /// The dispatches of a message; none where it is not stored.
+    fn dispatches(&mut self, id: SpoolId) -> Result<Vec<DispatchKey>, SpoolError>;
+    /// All that is stored as in flight.
+    fn in_flight(&mut self) -> Result<Vec<DispatchKey>, SpoolError>;
+
     /// From queued or in doubt to in flight.
-    fn begin_attempt(&mut self, attempt: &Attempt, expires_at: Timestamp)
-    -> Result<(), SpoolError>;
-    /// From in flight to wherever the transition leads.
+    fn begin_attempt(
+        &mut self,
+        attempt: &Attempt,
+        expires_at: Timestamp,
+    ) -> Result<(), SpoolError> {
+        self.change(attempt.key, &mut |standing| {
+            standing.begin(attempt, expires_at)
+        })
+        .map(drop)
+    }
+    /// From in flight to wherever the transition leads; what waits then is due at `due_at`.
     fn settle(
         &mut self,
         attempt: &Attempt,
         settlement: &Settlement,
+        due_at: Option<Timestamp>,
         at: Timestamp,
-    ) -> Result<(), SpoolError>;
-    /// From in doubt to wherever the finding leads.
+    ) -> Result<(), SpoolError> {
+        self.change(attempt.key, &mut |standing| {
+            standing.settle(attempt, settlement, due_at)
+        })?;
+        self.tell(attempt.key, settlement.transition.event(attempt, at))
+    }
+    /// From in doubt to wherever the finding leads; what waits then is due at `due_at`.
     fn resolve(
         &mut self,
         key: DispatchKey,
         finding: &Finding,
+        due_at: Option<Timestamp>,
         at: Timestamp,
-    ) -> Result<(), SpoolError>;
+    ) -> Result<(), SpoolError> {
+        let standing = self.change(key, &mut |standing| standing.resolve(finding, due_at))?;
+        let event = EventRecord::looked_up(key.number(), standing.attempts, at, finding);
+        self.tell(key, event)
+    }
     /// Carries out an operator's order; returns how many dispatches it applied to.
-    fn order(&mut self, id: SpoolId, order: Order, at: Timestamp) -> Result<u32, SpoolError>;
-    /// The stored message as it would be sent, but for the plan's edits: what stands before the body,
-    /// and where to read the body; `None` when the content is gone.
-    fn stored(&mut self, id: SpoolId) -> Result<Option<(Bytes, MessageKey, u32)>, SpoolError>;
+    fn order(&mut self, id: SpoolId, order: Order, at: Timestamp) -> Result<u32, SpoolError> {
+        let mut applied = 0;
+        for key in self.dispatches(id)? {
+            let mut applies = false;
+            let standing = self.change(key, &mut |standing| {
+                applies = standing.order(order, at);
+                Ok(())
+            })?;
+            if applies {
+                let event = EventRecord::ordered(key.number(), standing.attempts, at, order);
+                self.tell(key, event)?;
+                applied += 1;
+            }
+        }
+        Ok(applied)
+    }
     /// From queued or in doubt to held.
-    fn hold(&mut self, key: DispatchKey, why: &Diagnostic, at: Timestamp)
-    -> Result<(), SpoolError>;
-    /// Turns attempts that nobody will settle any more into doubts: those named, or all that are
-    /// stored as in flight, which is right only at start.
+    fn hold(
+        &mut self,
+        key: DispatchKey,
+        why: &Diagnostic,
+        at: Timestamp,
+    ) -> Result<(), SpoolError> {
+        let standing = self.change(key, &mut Standing::leave_to_operator)?;
+        let event = EventRecord::held(key.number(), standing.attempts, at, why);
+        self.tell(key, event)
+    }
+    /// Turns attempts that nobody will settle any more into doubts; returns how many there were.
     fn interrupt(
         &mut self,
-        attempts: Option<&[DispatchKey]>,
-        now: Timestamp,
-        confirm_at: Timestamp,
-    ) -> Result<u32, SpoolError>;
-    /// Turns what is stored as in flight into doubts, but for these.
-    fn interrupt_others(
-        &mut self,
-        under_way: &[DispatchKey],
+        attempts: &[DispatchKey],
         now: Timestamp,
         confirm_at: Timestamp,
     ) -> Result<u32, SpoolError> {
-        let mut all = self.in_flight()?;
-        all.retain(|key| !under_way.contains(key));
-        self.interrupt(Some(&all), now, confirm_at)
+        let mut interrupted = 0;
+        for key in attempts {
+            let mut was_under_way = false;
+            let changed = self.change(*key, &mut |standing| {
+                was_under_way = standing.interrupt(confirm_at);
+                Ok(())
+            });
+            let standing = match changed {
+                // One row that can't be read must not stop the others.
+                Err(SpoolError::Stale | SpoolError::Damaged(_)) => {
+                    tracing::error!(key = key.0, "an interrupted attempt can't be read");
+                    continue;
+                }
+                changed => changed?,
+            };
+            if was_under_way {
+                let number = key.number();
+                let event = EventRecord::interrupted(number, standing.attempts, now, confirm_at);
+                self.tell(*key, event)?;
+                interrupted += 1;
+            }
+        }
+        Ok(interrupted)
     }
-    /// All that is stored as in flight.
-    fn in_flight(&mut self) -> Result<Vec<DispatchKey>, SpoolError>;
+
+    /// The stored message as it would be sent, but for the plan's edits: what stands before the body,
+    /// and where to read the body; `None` when the content is gone.
+    fn stored(&mut self, id: SpoolId) -> Result<Option<(Bytes, MessageKey, u32)>, SpoolError>;
     /// The clock was changed by so many milliseconds: moves what open attempts are compared with, so that no event
     /// proves more than before.
     fn shift_doubts(&mut self, step_ms: i64) -> Result<(), SpoolError>;

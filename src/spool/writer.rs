@@ -120,64 +120,17 @@ impl Spool {
         let wall = clock.wall();
         let seen = store.seen_at()?;
         let time = SpoolTime::new(wall, clock.now(), seen.map(|(at, _)| at));
-        let now = time.now();
         // What it was ahead by before was told before.
         let back = time.ahead_ms() - seen.map_or(0, |(_, ahead_ms)| ahead_ms);
-        let settle = |store: &mut dyn Store| {
-            store.begin()?;
-            let interrupted = store.interrupt(None, wall, now.after(settings.confirm_after))?;
-            let pulled = store.pull_due(now.after(settings.wait_max), now)?;
-            if back > 0 {
-                store.shift_doubts(-back)?;
-            }
-            store.note_seen_at(now, time.ahead_ms())?;
-            store.commit()?;
-            Ok((interrupted, pulled))
-        };
-        let mut settled = settle(store.as_mut());
-        if matches!(settled, Err(SpoolError::Full(_))) {
-            store.rollback();
-            store.make_room();
-            settled = settle(store.as_mut());
-        }
-        let unsettled = matches!(settled, Err(SpoolError::Full(_)));
-        let (interrupted, pulled) = match settled {
-            // Attempts that were cut off stay in flight, which nobody leases, until there is room to say so.
-            Err(SpoolError::Full(_)) => {
-                store.rollback();
-                tracing::error!("the spool's disk is full: free some of it; nothing is lost");
-                (0, 0)
-            }
-            settled => settled?,
-        };
-        if back >= milliseconds(CLOCK_STEP_MIN) {
-            tracing::warn!(
-                seconds = back / 1000,
-                "the clock was put back since the last run: what waits is due as it was"
-            );
-        }
-        if pulled > 0 {
-            tracing::warn!(
-                pulled,
-                "due times far in the future, the clock was wrong: due now"
-            );
-        }
-        if interrupted > 0 {
-            tracing::warn!(
-                interrupted,
-                "attempts were cut off by the last stop, now in doubt"
-            );
-        }
         let next_key = store.last_key()?.0 + 1;
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let (arrived, arrivals) = watch::channel(0);
         let (doubted, doubts) = watch::channel(0);
-        let counts = Arc::new(Mutex::new(store.counts()));
+        let counts = Arc::<Mutex<Counts>>::default();
         let disk = Arc::new(Mutex::new(store.disk_use()?));
-        let written = Arc::new(AtomicU64::new(0));
-        let discards = Arc::new(Mutex::new(Vec::new()));
-        let lanes = Arc::new(Mutex::new(store.lane_changes().into_iter().collect()));
-        let writer = Writer {
+        let discards = Arc::<Mutex<Vec<MessageKey>>>::default();
+        let lanes = Arc::<Mutex<HashMap<String, u64>>>::default();
+        let mut writer = Writer {
             store,
             settings,
             clock,
@@ -187,15 +140,25 @@ impl Spool {
             counts: Arc::clone(&counts),
             disk: Arc::clone(&disk),
             discards: Arc::clone(&discards),
-            unsettled,
+            unrecovered: None,
             inserted_at: clock.now(),
-            seen_noted: now,
+            seen_noted: time.now(),
             time,
             leases: HashMap::new(),
             in_flight: HashMap::new(),
             turns: Turns::default(),
             lanes: Arc::clone(&lanes),
         };
+        match writer.recover(back) {
+            // Attempts that were cut off stay in flight, which nobody leases, until there is room to say so.
+            Err(SpoolError::Full(_)) => {
+                tracing::error!("the spool's disk is full: free some of it; nothing is lost");
+                writer.unrecovered = Some(back);
+            }
+            recovered => recovered?,
+        }
+        writer.publish_counts();
+        writer.publish_use();
         thread::Builder::new()
             .name("spool".to_owned())
             .spawn(move || writer.run())
@@ -207,7 +170,7 @@ impl Spool {
             doubts,
             counts,
             disk,
-            written,
+            written: Arc::default(),
             discards,
             lanes,
         })
@@ -598,8 +561,9 @@ struct Writer {
     disk: Arc<Mutex<DiskUse>>,
     /// Drafts that were dropped while the queue was full.
     discards: Arc<Mutex<Vec<MessageKey>>>,
-    /// Whether what the last run left in flight could not be settled at start, for want of room.
-    unsettled: bool,
+    /// Where what the last run left could not be settled at start, for want of room: by how many milliseconds the clock
+    /// was put back since.
+    unrecovered: Option<i64>,
     inserted_at: Instant,
     lanes: Arc<Mutex<HashMap<String, u64>>>,
     time: SpoolTime,
@@ -800,18 +764,12 @@ impl Writer {
                 .store
                 .begin_attempt(attempt, self.time.now().after(self.settings.lease_ttl)),
             Write::Settle(attempt, settlement) => {
-                let mut settlement = settlement.clone();
-                if let Some(at) = settlement.transition.due_at_mut() {
-                    *at = self.time.stored(*at);
-                }
-                self.store.settle(attempt, &settlement, now)
+                let due_at = self.stored(settlement.transition.due_at());
+                self.store.settle(attempt, settlement, due_at, now)
             }
             Write::Resolve(key, finding) => {
-                let mut finding = finding.clone();
-                if let Some(at) = finding.due_at_mut() {
-                    *at = self.time.stored(*at);
-                }
-                self.store.resolve(*key, &finding, now)
+                let due_at = self.stored(finding.due_at());
+                self.store.resolve(*key, finding, due_at, now)
             }
             Write::Hold(key, why) => self.store.hold(*key, why, now),
             Write::Rules(account, parts, keep) => {
@@ -830,7 +788,7 @@ impl Writer {
         match request {
             Request::Write(..) | Request::Discard(_) | Request::Refusal(_) | Request::Close(_) => {}
             Request::Tidy(answer) => {
-                self.settle_late();
+                self.recover_late();
                 let idle = self.clock.now().saturating_duration_since(self.inserted_at) >= IDLE;
                 drop(answer.send(self.store.tidy(idle)));
             }
@@ -870,9 +828,6 @@ impl Writer {
                 if let Ok(Some(record)) = &mut found {
                     for part in &mut record.parts {
                         part.due_at = part.due_at.map(|due| self.time.shown(due));
-                    }
-                    for event in &mut record.events {
-                        event.next_at = event.next_at.map(|at| self.time.shown(at));
                     }
                 }
                 drop(answer.send(found));
@@ -973,7 +928,7 @@ impl Writer {
         let now = self.clock.wall();
         let confirm_at = self.time.now().after(self.settings.confirm_after);
         let interrupted =
-            self.transaction(|writer| writer.store.interrupt(Some(&expired), now, confirm_at))?;
+            self.transaction(|writer| writer.store.interrupt(&expired, now, confirm_at))?;
         tracing::warn!(interrupted, "attempts outlived their lease, now in doubt");
         self.publish_counts();
         self.doubted.send_modify(|count| *count += 1);
@@ -983,22 +938,58 @@ impl Writer {
         Ok(())
     }
 
-    /// What could not be settled at start is settled when there is room.
-    fn settle_late(&mut self) {
-        if !self.unsettled {
-            return;
+    /// A moment of the civil clock, as due dates are stored.
+    fn stored(&self, at: Option<Timestamp>) -> Option<Timestamp> {
+        at.map(|at| self.time.stored(at))
+    }
+
+    /// Settles what the last run left: attempts that were cut off, and times by a clock that was put back since by
+    /// `back` milliseconds.
+    fn recover(&mut self, back: i64) -> Result<(), SpoolError> {
+        let (wall, now) = (self.clock.wall(), self.time.now());
+        let (interrupted, pulled) = self.transaction(|writer| {
+            let mut left = writer.store.in_flight()?;
+            left.retain(|key| !writer.in_flight.contains_key(key));
+            let confirm_at = now.after(writer.settings.confirm_after);
+            let interrupted = writer.store.interrupt(&left, wall, confirm_at)?;
+            let latest = now.after(writer.settings.wait_max);
+            let pulled = writer.store.pull_due(latest, now)?;
+            if back > 0 {
+                writer.store.shift_doubts(-back)?;
+            }
+            writer.store.note_seen_at(now, writer.time.ahead_ms())?;
+            Ok((interrupted, pulled))
+        })?;
+        if back >= milliseconds(CLOCK_STEP_MIN) {
+            let seconds = back / 1000;
+            tracing::warn!(
+                seconds,
+                "the clock was put back since the last run: what waits is due as it was"
+            );
         }
-        let now = self.clock.wall();
-        let confirm_at = self.time.now().after(self.settings.confirm_after);
-        let keys: Vec<DispatchKey> = self.in_flight.keys().copied().collect();
-        let done = self.transaction(|writer| writer.store.interrupt_others(&keys, now, confirm_at));
-        self.publish_counts();
-        if let Ok(interrupted) = done {
-            self.unsettled = false;
+        if pulled > 0 {
+            tracing::warn!(
+                pulled,
+                "due times far in the future, the clock was wrong: due now"
+            );
+        }
+        if interrupted > 0 {
             tracing::warn!(
                 interrupted,
                 "attempts were cut off by the last stop, now in doubt"
             );
+        }
+        Ok(())
+    }
+
+    /// What could not be settled at start is settled when there is room.
+    fn recover_late(&mut self) {
+        let Some(back) = self.unrecovered else {
+            return;
+        };
+        if self.recover(back).is_ok() {
+            self.unrecovered = None;
+            self.publish_counts();
             self.doubted.send_modify(|count| *count += 1);
         }
     }

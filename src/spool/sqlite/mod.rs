@@ -20,11 +20,11 @@ use serde::de::DeserializeOwned;
 
 use self::disk::Disk;
 use crate::clock::Timestamp;
-use crate::mail::{Diagnostic, DispatchId, Shared, SpoolId};
+use crate::mail::{DispatchId, Shared, SpoolId};
 
 use super::record::{
-    Attempt, Content, DispatchKey, EVENTS_MAX, EventRecord, Finding, Leased, MessageKey,
-    MessageRecord, Order, QueueRow, Settlement, State, Submission, event_row,
+    Content, DispatchKey, EVENTS_MAX, EventRecord, Leased, MessageKey, MessageRecord, QueueRow,
+    State, Submission, event_row,
 };
 use super::standing::{Standing, Trying, TryingMark};
 use super::store::{Counts, DiskUse, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
@@ -80,6 +80,14 @@ impl SqliteStore {
             .map_err(trouble)
     }
 
+    fn keys(&self, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<DispatchKey>, SpoolError> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(trouble)?;
+        let rows = statement
+            .query_map(values, |row| row.get(0).map(DispatchKey))
+            .map_err(trouble)?;
+        rows.collect::<Result<_, _>>().map_err(trouble)
+    }
+
     fn delete_content(&self, key: MessageKey) -> Result<(), SpoolError> {
         self.execute(
             "DELETE FROM content WHERE key >= ?1 AND key < ?2",
@@ -123,65 +131,6 @@ impl SqliteStore {
             .ok_or(SpoolError::Stale)?;
         let state = state.ok_or_else(|| damaged("unknown dispatch state"))?;
         Ok(Standing { state, ..standing })
-    }
-
-    /// Changes where a dispatch stands, and counts it where it stands then. Returns what it was before, and what it
-    /// is now.
-    fn change(
-        &mut self,
-        key: DispatchKey,
-        change: impl FnOnce(&mut Standing) -> Result<(), SpoolError>,
-    ) -> Result<Standing, SpoolError> {
-        let mut standing = self.standing(key)?;
-        let was = standing.state;
-        change(&mut standing)?;
-        let trying = standing.trying;
-        self.execute(
-            "UPDATE dispatch SET state = ?2, due_at = ?3, attempts = ?4, possibly_duplicate = ?5,
-                 looked_up = ?6, held_from = ?7, attempted_at = ?8, doubt_since = ?9, hold_next = ?10,
-                 partly = ?11, trying_ms = ?12, trying_run = ?13, trying_mark = ?14
-             WHERE key = ?1",
-            params![
-                key.0,
-                standing.state.code(),
-                standing.due_at.map(|at| at.0),
-                standing.attempts,
-                standing.possibly_duplicate,
-                standing.looked_up,
-                standing.held_from.map(State::code),
-                standing.attempted_at.map(|at| at.0),
-                standing.doubt_since.map(|at| at.0),
-                standing.hold_next,
-                standing.partly,
-                milliseconds(trying.spent),
-                trying.mark.map(|mark| mark.run),
-                trying.mark.map(|mark| milliseconds(mark.at)),
-            ],
-        )?;
-        self.counts.remove(was, 1);
-        self.counts.add(standing.state, 1);
-        if standing.state.is_settled() && !was.is_settled() {
-            self.leave_lane(key)?;
-            self.execute(
-                "UPDATE message SET unsettled = unsettled - 1 WHERE key = ?1",
-                params![key.message().0],
-            )?;
-        }
-        Ok(standing)
-    }
-
-    /// Adds to the trace; the content goes when nothing of the message is open.
-    fn tell(&mut self, key: DispatchKey, event: &EventRecord) -> Result<(), SpoolError> {
-        let message = key.message();
-        let (events, unsettled) = self.count_event(message)?;
-        self.execute(
-            "INSERT OR REPLACE INTO event (key, record) VALUES (?1, ?2)",
-            params![
-                message.part(event_row(events, key.number())),
-                to_json(event)
-            ],
-        )?;
-        self.finish_if_settled(message, unsettled, event.at)
     }
 
     /// Counts an event of a message; returns how many there were before, and how many dispatches are open.
@@ -327,18 +276,6 @@ impl SqliteStore {
             head,
             content,
         })
-    }
-
-    /// Reads the whole queue index: for start only.
-    fn read_in_flight(&self) -> Result<Vec<DispatchKey>, SpoolError> {
-        let mut statement = self
-            .connection
-            .prepare("SELECT key FROM dispatch WHERE state = 2 AND state <= 4")
-            .map_err(trouble)?;
-        let rows = statement
-            .query_map([], |row| row.get(0).map(DispatchKey))
-            .map_err(trouble)?;
-        rows.collect::<Result<_, _>>().map_err(trouble)
     }
 }
 
@@ -553,56 +490,78 @@ impl Store for SqliteStore {
         .collect()
     }
 
-    fn begin_attempt(
-        &mut self,
-        attempt: &Attempt,
-        expires_at: Timestamp,
-    ) -> Result<(), SpoolError> {
-        self.change(attempt.key, |standing| standing.begin(attempt, expires_at))
-            .map(drop)
-    }
-
-    fn settle(
-        &mut self,
-        attempt: &Attempt,
-        settlement: &Settlement,
-        at: Timestamp,
-    ) -> Result<(), SpoolError> {
-        self.change(attempt.key, |standing| standing.settle(attempt, settlement))?;
-        let event = settlement.transition.event(attempt, at);
-        self.tell(attempt.key, &event)
-    }
-
-    fn resolve(
+    fn change(
         &mut self,
         key: DispatchKey,
-        finding: &Finding,
-        at: Timestamp,
-    ) -> Result<(), SpoolError> {
-        let standing = self.change(key, |standing| standing.resolve(finding))?;
-        let event = EventRecord::looked_up(key.number(), standing.attempts, at, finding);
-        self.tell(key, &event)
+        change: &mut dyn FnMut(&mut Standing) -> Result<(), SpoolError>,
+    ) -> Result<Standing, SpoolError> {
+        let mut standing = self.standing(key)?;
+        let was = standing.state;
+        change(&mut standing)?;
+        let trying = standing.trying;
+        self.execute(
+            "UPDATE dispatch SET state = ?2, due_at = ?3, attempts = ?4, possibly_duplicate = ?5,
+                 looked_up = ?6, held_from = ?7, attempted_at = ?8, doubt_since = ?9, hold_next = ?10,
+                 partly = ?11, trying_ms = ?12, trying_run = ?13, trying_mark = ?14
+             WHERE key = ?1",
+            params![
+                key.0,
+                standing.state.code(),
+                standing.due_at.map(|at| at.0),
+                standing.attempts,
+                standing.possibly_duplicate,
+                standing.looked_up,
+                standing.held_from.map(State::code),
+                standing.attempted_at.map(|at| at.0),
+                standing.doubt_since.map(|at| at.0),
+                standing.hold_next,
+                standing.partly,
+                milliseconds(trying.spent),
+                trying.mark.map(|mark| mark.run),
+                trying.mark.map(|mark| milliseconds(mark.at)),
+            ],
+        )?;
+        self.counts.remove(was, 1);
+        self.counts.add(standing.state, 1);
+        if standing.state.is_settled() && !was.is_settled() {
+            self.leave_lane(key)?;
+            self.execute(
+                "UPDATE message SET unsettled = unsettled - 1 WHERE key = ?1",
+                params![key.message().0],
+            )?;
+        }
+        Ok(standing)
     }
 
-    fn order(&mut self, id: SpoolId, order: Order, at: Timestamp) -> Result<u32, SpoolError> {
+    fn tell(&mut self, key: DispatchKey, event: EventRecord) -> Result<(), SpoolError> {
+        let message = key.message();
+        let (events, unsettled) = self.count_event(message)?;
+        self.execute(
+            "INSERT OR REPLACE INTO event (key, record) VALUES (?1, ?2)",
+            params![
+                message.part(event_row(events, key.number())),
+                to_json(&event)
+            ],
+        )?;
+        self.finish_if_settled(message, unsettled, event.at)
+    }
+
+    fn dispatches(&mut self, id: SpoolId) -> Result<Vec<DispatchKey>, SpoolError> {
         let Some(message) = self.key_of(id)? else {
-            return Ok(0);
+            return Ok(Vec::new());
         };
-        let mut applied = 0;
-        for part in self.parts(message)? {
-            let key = DispatchKey(message.part(part.number));
-            let mut applies = false;
-            let standing = self.change(key, |standing| {
-                applies = standing.order(order, at);
-                Ok(())
-            })?;
-            if applies {
-                let event = EventRecord::ordered(part.number, standing.attempts, at, order);
-                self.tell(key, &event)?;
-                applied += 1;
-            }
-        }
-        Ok(applied)
+        self.keys(
+            "SELECT key FROM dispatch WHERE key >= ?1 AND key < ?2 ORDER BY key",
+            params![message.part(0), message.parts_end()],
+        )
+    }
+
+    /// Reads the whole queue index: for start only.
+    fn in_flight(&mut self) -> Result<Vec<DispatchKey>, SpoolError> {
+        self.keys(
+            "SELECT key FROM dispatch WHERE state = ?1 AND state <= 4",
+            params![State::InFlight.code()],
+        )
     }
 
     fn stored(&mut self, id: SpoolId) -> Result<Option<(Bytes, MessageKey, u32)>, SpoolError> {
@@ -620,60 +579,6 @@ impl Store for SqliteStore {
         };
         let key = MessageKey(key);
         Ok(Some((self.content(key.part(HEAD_PART))?, key, chunks)))
-    }
-
-    fn hold(
-        &mut self,
-        key: DispatchKey,
-        why: &Diagnostic,
-        at: Timestamp,
-    ) -> Result<(), SpoolError> {
-        let standing = self.change(key, Standing::leave_to_operator)?;
-        let event = EventRecord::held(key.number(), standing.attempts, at, why);
-        self.tell(key, &event)
-    }
-
-    fn interrupt(
-        &mut self,
-        attempts: Option<&[DispatchKey]>,
-        now: Timestamp,
-        confirm_at: Timestamp,
-    ) -> Result<u32, SpoolError> {
-        let all;
-        let keys = match attempts {
-            Some(keys) => keys,
-            None => {
-                all = self.read_in_flight()?;
-                &all
-            }
-        };
-        let mut interrupted = 0;
-        for key in keys {
-            let mut was_under_way = false;
-            let standing = self.change(*key, |standing| {
-                was_under_way = standing.interrupt(confirm_at);
-                Ok(())
-            });
-            let standing = match standing {
-                // One row that can't be read must not stop the others.
-                Err(SpoolError::Stale | SpoolError::Damaged(_)) => {
-                    tracing::error!(key = key.0, "an interrupted attempt can't be read");
-                    continue;
-                }
-                standing => standing?,
-            };
-            if was_under_way {
-                let number = key.number();
-                let event = EventRecord::interrupted(number, standing.attempts, now, confirm_at);
-                self.tell(*key, &event)?;
-                interrupted += 1;
-            }
-        }
-        Ok(interrupted)
-    }
-
-    fn in_flight(&mut self) -> Result<Vec<DispatchKey>, SpoolError> {
-        self.read_in_flight()
     }
 
     fn shift_doubts(&mut self, step_ms: i64) -> Result<(), SpoolError> {
