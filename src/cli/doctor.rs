@@ -26,7 +26,7 @@ use crate::provider::groups::email::SendMimeEmail;
 use crate::provider::groups::ip_allow_list::ViewIpAllowList;
 use crate::provider::groups::users::ViewSmtpUsers;
 use crate::provider::{Disposition, Endpoint, Permissions, Provider};
-use crate::spool::volatile_storage;
+use crate::spool::{free_octets, volatile_storage};
 use crate::sync::{SectionState, SectionStatus, look, permission_for};
 
 use super::api::printable;
@@ -229,10 +229,9 @@ fn storage(config: &Config, findings: &mut Findings) {
             format!("{shown} can be written and survives a restart"),
         );
     }
-    match rustix::fs::statvfs(existing) {
+    match free_octets(existing) {
         Err(error) => findings.add(Verdict::Warn, "disk", format!("{error}"), ""),
-        Ok(state) => {
-            let free = state.f_bavail.saturating_mul(state.f_frsize);
+        Ok(free) => {
             let words = format!("{} MB free", free / 1_000_000);
             if free < config.spool.min_free_disk {
                 let hint = "below spool.min_free_disk: devices get 452 until there is room";

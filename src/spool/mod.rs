@@ -50,7 +50,7 @@ pub use record::{
     Attempt, Content, DispatchRecord, EventRecord, Finding, Leased, MessageRecord, Order, Origin,
     QueueRow, Settlement, State, Submission, Transition,
 };
-pub use space::{Announced, Shortage, Space, SpaceLimits, volatile_storage};
+pub use space::{Announced, Shortage, Space, SpaceLimits, free_octets, volatile_storage};
 pub use sqlite::SqliteStore;
 pub use standing::{Trying, TryingMark};
 pub use store::{Counts, DiskUse, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};

@@ -209,9 +209,7 @@ impl Space {
         let seen = *match fresh {
             Some(fresh) => seen.insert(fresh),
             None => {
-                let free = rustix::fs::statvfs(&self.limits.directory).map_or(u64::MAX, |state| {
-                    state.f_bavail.saturating_mul(state.f_frsize)
-                });
+                let free = free_octets(&self.limits.directory).unwrap_or(u64::MAX);
                 seen.insert(Seen {
                     at: now,
                     free,
@@ -222,6 +220,15 @@ impl Space {
         seen.free
             .saturating_sub(written.saturating_sub(seen.written))
     }
+}
+
+/// What others than the system's administrator may still write to the disk that a directory lies on.
+///
+/// # Errors
+/// When the file system does not say.
+pub fn free_octets(directory: &Path) -> std::io::Result<u64> {
+    let state = rustix::fs::statvfs(directory)?;
+    Ok(state.f_bavail.saturating_mul(state.f_frsize))
 }
 
 /// Where the spool would not survive what it is there to survive; `None` for an ordinary disk.

@@ -2,8 +2,8 @@
 //! needed any more.
 //!
 //! Handing mail over needs room, too: *in flight* must be durable before a request leaves. So a reserve file is kept
-//! beside the database. When the disk is full the log is copied into the database first; if that is not enough, the
-//! reserve is given up, and from then on only what brings mail out may write. It is taken again when there is room.
+//! beside the database. When the disk is full it is given up, so that the log can be copied into the database, and from
+//! then on only what brings mail out may write. It is taken again when there is room.
 //!
 //! A file `spool.db-open` lies beside the database from the first write to the orderly end: where it is found without
 //! the log, somebody has taken the log away, and with it the newest mail.
@@ -17,6 +17,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
+use super::super::space::free_octets;
 use super::super::store::{DiskUse, SpoolError, Store};
 use super::open::PAGE_OCTETS;
 use super::{SqliteStore, trouble};
@@ -26,22 +27,29 @@ use super::{SqliteStore, trouble};
 pub(super) struct Disk {
     database: PathBuf,
     reserve_octets: u64,
-    /// Whether there is a reserve; without one from the start nothing was given up.
-    pub(super) has_reserve: bool,
-    given_up: bool,
+    reserve: Reserve,
+}
+
+/// Where the room stands that is kept for handing mail over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Reserve {
+    /// There is none, and none was needed.
+    Absent,
+    /// The file is there.
+    Kept,
+    /// The disk was full, and has not had room since.
+    GivenUp,
 }
 
 impl Disk {
     pub(super) fn of(database: &Path) -> Self {
-        let directory = database.parent().unwrap_or(Path::new("."));
-        let total = statvfs(directory).map_or(u64::MAX, |state| {
+        let total = statvfs(directory_of(database)).map_or(u64::MAX, |state| {
             state.f_blocks.saturating_mul(state.f_frsize)
         });
         Self {
             database: database.to_owned(),
             reserve_octets: (total / 16).clamp(RESERVE_MIN, RESERVE_MAX),
-            has_reserve: false,
-            given_up: false,
+            reserve: Reserve::Absent,
         }
     }
 
@@ -53,17 +61,21 @@ impl Disk {
             .clamp(64, LOG_PAGES_MAX)
     }
 
+    fn directory(&self) -> &Path {
+        directory_of(&self.database)
+    }
+
     fn beside(&self, extension: &str) -> PathBuf {
         self.database.with_extension(extension)
     }
 
-    fn reserve(&self) -> PathBuf {
+    fn reserve_file(&self) -> PathBuf {
         self.beside("reserve")
     }
 
     /// Whether a database was here before.
     pub(super) fn was_used(&self) -> bool {
-        self.reserve().exists() || self.mark().exists()
+        self.reserve_file().exists() || self.mark().exists()
     }
 
     fn mark(&self) -> PathBuf {
@@ -82,8 +94,7 @@ impl Disk {
     pub(super) fn mark_open(&self) {
         let marked = create(&self.mark()).and_then(|file| {
             file.sync_all()?;
-            let directory = self.database.parent().unwrap_or(Path::new("."));
-            File::open(directory)?.sync_all()
+            File::open(self.directory())?.sync_all()
         });
         if let Err(error) = marked {
             tracing::debug!(%error, "cannot mark the spool as open");
@@ -96,12 +107,10 @@ impl Disk {
 
     /// Takes the reserve, where there is room for it and as much again.
     pub(super) fn take_reserve(&mut self) {
-        let path = self.reserve();
+        let path = self.reserve_file();
         let kept = fs::metadata(&path).map_or(0, |kept| kept.len());
         if kept < self.reserve_octets {
-            let directory = self.database.parent().unwrap_or(Path::new("."));
-            let free =
-                statvfs(directory).map_or(0, |state| state.f_bavail.saturating_mul(state.f_frsize));
+            let free = free_octets(self.directory()).unwrap_or(0);
             if free < (self.reserve_octets - kept).saturating_mul(2) {
                 return;
             }
@@ -113,17 +122,16 @@ impl Disk {
                 tracing::debug!(%error, "cannot keep room in reserve");
                 remove(&path);
                 // There is room, though none that can be kept.
-                self.given_up = false;
+                self.reserve = Reserve::Absent;
                 return;
             }
         }
-        self.has_reserve = true;
-        if std::mem::take(&mut self.given_up) {
+        if std::mem::replace(&mut self.reserve, Reserve::Kept) == Reserve::GivenUp {
             tracing::info!("the disk has room again: mail is taken");
         }
     }
 
-    /// What the log and the database will still grow by without anything new, and what is free inside.
+    /// How large the log is.
     fn log_octets(&self) -> u64 {
         fs::metadata(self.beside("db-wal")).map_or(0, |log| log.len())
     }
@@ -133,12 +141,11 @@ impl SqliteStore {
     /// Makes room on a full disk; returns whether writing is worth another try.
     pub(super) fn relieve(&mut self) -> bool {
         let log = self.disk.log_octets();
-        let had_reserve = std::mem::take(&mut self.disk.has_reserve);
-        let was_told = std::mem::replace(&mut self.disk.given_up, true);
-        if had_reserve {
-            remove(&self.disk.reserve());
+        let before = std::mem::replace(&mut self.disk.reserve, Reserve::GivenUp);
+        if before == Reserve::Kept {
+            remove(&self.disk.reserve_file());
         }
-        if !was_told {
+        if before != Reserve::GivenUp {
             tracing::error!(
                 "the spool's disk is full: the reserve is used to hand mail over, no new mail is taken"
             );
@@ -146,12 +153,12 @@ impl SqliteStore {
         if let Err(error) = checkpoint(&self.connection) {
             tracing::warn!(%error, "the spool's log can't be copied into the database");
         }
-        had_reserve || self.disk.log_octets() < log
+        before == Reserve::Kept || self.disk.log_octets() < log
     }
 
     /// Whether only what brings mail out may be written.
     pub(super) fn has_given_up(&self) -> bool {
-        self.disk.given_up && !self.disk.has_reserve
+        self.disk.reserve == Reserve::GivenUp
     }
 
     pub(super) fn disk_use(&mut self) -> Result<DiskUse, SpoolError> {
@@ -171,7 +178,7 @@ impl SqliteStore {
 
     /// Takes the reserve again, and gives free pages back to the disk, a piece at a time; returns whether there are more.
     pub(super) fn give_back(&mut self, idle: bool) -> Result<bool, SpoolError> {
-        if !self.disk.has_reserve {
+        if self.disk.reserve != Reserve::Kept {
             self.disk.take_reserve();
         }
         let free = self.number("PRAGMA freelist_count")?;
@@ -234,7 +241,13 @@ fn checkpoint(connection: &Connection) -> Result<(), SpoolError> {
         .map(drop)
 }
 
-fn create(path: &Path) -> io::Result<File> {
+fn directory_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new("."))
+}
+
+/// A file for the owner's eyes only, which may be there already; never through a link. SQLite gives its log the same
+/// mode.
+pub(super) fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::super::record::{MessageKey, State};
 use super::super::schema;
 use super::super::store::{Counts, SpoolError, Store as _};
-use super::disk::Disk;
+use super::disk::{Disk, create};
 use super::{Lanes, SqliteStore, damaged, trouble};
 
 impl SqliteStore {
@@ -47,7 +47,8 @@ impl SqliteStore {
             check_header(path)?;
         }
         if new {
-            create_private(path)?;
+            // It holds other people's mail.
+            create(path).map_err(|error| SpoolError::Unwritable(Box::new(error)))?;
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(trouble)?;
@@ -178,20 +179,6 @@ fn refuse_links(path: &Path) -> Result<(), SpoolError> {
         }
     }
     Ok(())
-}
-
-/// Other people's mail is for the owner's eyes only; SQLite gives its log the same mode.
-fn create_private(path: &Path) -> Result<(), SpoolError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let created = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path);
-    created
-        .map(|_| ())
-        .map_err(|error| SpoolError::Unwritable(Box::new(error)))
 }
 
 /// Looks at the file's own header (SQLite file format §1.3) before SQLite may write to it.
