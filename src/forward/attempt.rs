@@ -169,7 +169,7 @@ fn decide(
         return Transition::Paused(now, why.clone());
     }
     if let (true, Outcome::Deferred(why)) = (over, &outcome) {
-        *outcome = Outcome::Bounced(gave_up(settings, why));
+        *outcome = Outcome::Bounced(gave_up(settings, why.as_str()));
     }
     let wait = settings.backoff.jittered(attempt.number, random);
     match outcome.clone() {
@@ -190,7 +190,7 @@ fn decide(
 }
 
 /// The words of a bounce after too long a time.
-pub(super) fn gave_up(settings: &ForwardSettings, why: &Diagnostic) -> Diagnostic {
+pub(super) fn gave_up(settings: &ForwardSettings, why: &str) -> Diagnostic {
     let after = humantime::format_duration(settings.give_up_after);
     Diagnostic::new(format!("gave up after {after}: {why}"))
 }

@@ -30,6 +30,16 @@ pub struct Classified {
     pub partly: bool,
 }
 
+impl Classified {
+    fn new(outcome: Outcome, account: AccountEffect) -> Self {
+        Self {
+            outcome,
+            account,
+            partly: false,
+        }
+    }
+}
+
 /// What an attempt says about the account as a whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AccountEffect {
@@ -90,20 +100,14 @@ fn of_result(result: &SendResult) -> Classified {
         return of_failure(text.map_or("refused without a reason", String::as_str));
     }
     if taken {
-        return Classified {
-            outcome: Outcome::Accepted {
-                email_id,
-                request_id: result.request_id.clone(),
-            },
-            account: AccountEffect::Fine,
-            partly: false,
+        let accepted = Outcome::Accepted {
+            email_id,
+            request_id: result.request_id.clone(),
         };
+        return Classified::new(accepted, AccountEffect::Fine);
     }
-    Classified {
-        outcome: Outcome::Unknown(Diagnostic::new("200 that neither accepts nor refuses")),
-        account: AccountEffect::Trouble,
-        partly: false,
-    }
+    let neither = Diagnostic::new("200 that neither accepts nor refuses");
+    Classified::new(Outcome::Unknown(neither), AccountEffect::Trouble)
 }
 
 /// The provider submits over SMTP itself and passes on the reply it got.
@@ -116,11 +120,7 @@ fn of_failure(text: &str) -> Classified {
         Some(400..=499) => Outcome::Deferred(diagnostic),
         _ => Outcome::Bounced(diagnostic),
     };
-    Classified {
-        outcome,
-        account: AccountEffect::Fine,
-        partly: false,
-    }
+    Classified::new(outcome, AccountEffect::Fine)
 }
 
 fn of_error(error: &ApiError, octets: u64) -> Classified {
@@ -150,11 +150,7 @@ fn of_disposition(disposition: Disposition, diagnostic: Diagnostic) -> Classifie
             (Outcome::Deferred(diagnostic), AccountEffect::Throttle(wait))
         }
     };
-    Classified {
-        outcome,
-        account,
-        partly: false,
-    }
+    Classified::new(outcome, account)
 }
 
 /// `Code(550)` anywhere, or three digits where the reply begins.

@@ -15,13 +15,11 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, Mailbox, SpoolId, opaque_name};
+use crate::message::GATEWAY_ID;
 use crate::provider::groups::activity::ActivityEvent;
 use crate::provider::read_date;
 
 use super::classify::reply_code;
-
-/// The header that names our messages.
-pub(super) const GATEWAY_ID: &str = "X-Gateway-Id";
 
 /// The mail that is looked for.
 #[derive(Clone, Copy, Debug)]

@@ -19,13 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::mail::Diagnostic;
+use crate::message::GATEWAY_ID;
 use crate::provider::ApiError;
 use crate::provider::groups::activity::{ActivityEvent, SearchActivity};
 use crate::spool::{Finding, LeaseRequest, Leased, Work};
 
 use super::attempt::{attempt, gave_up, hold};
 use super::breaker::Permit;
-use super::confirm::{Evidence, GATEWAY_ID, Sought, find_mail};
+use super::confirm::{Evidence, Sought, find_mail};
 use super::workers::{Shared, Unknown};
 
 /// Works until `stop`.
@@ -161,63 +162,15 @@ async fn conclude(
     found: Result<Option<Evidence>, &ApiError>,
     again_at: Timestamp,
 ) {
-    let over = {
-        let clock = shared.trying();
-        clock.is_over(doubt.trying, shared.settings.give_up_after)
-    };
-    // The newest attempt's refusal says nothing of an older one that is open, too.
-    let is_sole = doubt.doubt_since == doubt.attempted_at;
-    let finding = match found {
-        Ok(Some(Evidence::Refused(_, false))) if !is_sole => Ok(Some(Evidence::None)),
-        found => found,
-    };
-    let finding = match finding {
-        Ok(Some(Evidence::Taken(email_id, None))) => Finding::Known(email_id),
-        Ok(Some(Evidence::Taken(email_id, Some(why)))) => Finding::KnownInPart(email_id, why),
-        Ok(Some(Evidence::Refused(why, true))) => Finding::Refused(why),
-        Ok(Some(Evidence::Refused(why, false))) => Finding::RefusedForNow(again_at, why),
-        Ok(Some(Evidence::None)) if doubt.looked_up + 1 < LOOKS => Finding::NotKnown(again_at),
-        // Somebody has it: to send it to all again would be a copy too many each time.
-        Ok(Some(Evidence::None)) if doubt.partly => {
-            let why = "taken for some recipients, and what became of the others is not known";
+    if found.as_ref().is_err_and(|error| error.is_not_offered()) {
+        shared.journal.look_up_forbidden(&shared.settings.account);
+    }
+    let finding = match judge(shared, &doubt, found, again_at) {
+        Judgement::Settle(finding) => finding,
+        Judgement::Repeat => return repeat(shared, doubt).await,
+        Judgement::Hold(why) => {
             hold(shared, &doubt, why).await;
             return;
-        }
-        Ok(Some(Evidence::None)) if over => Finding::GaveUp(gave_up(
-            &shared.settings,
-            &Diagnostic::new(
-                "an attempt went without an answer, and the provider does not know the mail",
-            ),
-        )),
-        Ok(Some(Evidence::None)) if is_beyond_history(shared, &doubt) => {
-            let why = "in doubt for longer than the provider's records may reach back";
-            hold(shared, &doubt, why).await;
-            return;
-        }
-        Ok(Some(Evidence::None)) => return repeat(shared, doubt).await,
-        Err(error) if error.is_not_offered() && over => Finding::GaveUp(gave_up(
-            &shared.settings,
-            &Diagnostic::new(
-                "an attempt went without an answer, and this key may not look up what became of it",
-            ),
-        )),
-        Err(error) if error.is_not_offered() => {
-            shared.journal.look_up_forbidden(&shared.settings.account);
-            return repeat(shared, doubt).await;
-        }
-        Ok(None) | Err(_) if over => {
-            let why =
-                "an attempt went without an answer, and what became of it could not be looked up";
-            hold(shared, &doubt, why).await;
-            return;
-        }
-        Ok(None) => {
-            let why = "more events than can be read";
-            Finding::NotAsked(ask_again_at(shared, &doubt), Diagnostic::new(why))
-        }
-        Err(error) => {
-            let why = Diagnostic::new(crate::journal::Chain(error).to_string());
-            Finding::NotAsked(ask_again_at(shared, &doubt), why)
         }
     };
     shared.journal.looked_up(&doubt.id, finding_word(&finding));
@@ -230,6 +183,73 @@ async fn conclude(
     }
     // What was refused for now is due like any other mail.
     shared.woken.notify_one();
+}
+
+/// How a doubt goes on.
+enum Judgement {
+    Settle(Finding),
+    /// The provider is taken not to have it.
+    Repeat,
+    /// Only a person can tell, for this reason.
+    Hold(&'static str),
+}
+
+fn judge(
+    shared: &Shared,
+    doubt: &Leased,
+    found: Result<Option<Evidence>, &ApiError>,
+    again_at: Timestamp,
+) -> Judgement {
+    let over = shared
+        .trying()
+        .is_over(doubt.trying, shared.settings.give_up_after);
+    // The newest attempt's refusal says nothing of an older one that is open, too.
+    let is_sole = doubt.doubt_since == doubt.attempted_at;
+    let error = match found {
+        Ok(Some(Evidence::Taken(email_id, None))) => {
+            return Judgement::Settle(Finding::Known(email_id));
+        }
+        Ok(Some(Evidence::Taken(email_id, Some(why)))) => {
+            return Judgement::Settle(Finding::KnownInPart(email_id, why));
+        }
+        Ok(Some(Evidence::Refused(why, true))) => return Judgement::Settle(Finding::Refused(why)),
+        Ok(Some(Evidence::Refused(why, false))) if is_sole => {
+            return Judgement::Settle(Finding::RefusedForNow(again_at, why));
+        }
+        Ok(Some(Evidence::Refused(..) | Evidence::None)) => {
+            return if doubt.looked_up + 1 < LOOKS {
+                Judgement::Settle(Finding::NotKnown(again_at))
+            } else if over && !doubt.partly {
+                Judgement::Settle(Finding::GaveUp(gave_up(&shared.settings, NOT_KNOWN)))
+            } else if is_beyond_history(shared, doubt) && !doubt.partly {
+                Judgement::Hold(BEYOND_HISTORY)
+            } else {
+                repeated(doubt)
+            };
+        }
+        Err(error) if error.is_not_offered() => {
+            return if over && !doubt.partly {
+                Judgement::Settle(Finding::GaveUp(gave_up(&shared.settings, NOT_OFFERED)))
+            } else {
+                repeated(doubt)
+            };
+        }
+        Ok(None) => Diagnostic::new("more events than can be read"),
+        Err(error) => Diagnostic::new(crate::journal::Chain(error).to_string()),
+    };
+    if over {
+        return Judgement::Hold(NOT_ASKED);
+    }
+    Judgement::Settle(Finding::NotAsked(ask_again_at(shared, doubt), error))
+}
+
+/// Where somebody has the mail already, to send it to all again would be a copy too many each time.
+fn repeated(doubt: &Leased) -> Judgement {
+    if doubt.partly {
+        Judgement::Hold(TAKEN_IN_PART)
+    } else {
+        Judgement::Repeat
+    }
 }
 
 /// The longer it could not be asked, the longer until the next question.
@@ -248,8 +268,7 @@ fn is_beyond_history(shared: &Shared, doubt: &Leased) -> bool {
 /// Sends it again, marked; or leaves it to the operator.
 async fn repeat(shared: &Shared, doubt: Leased) {
     if shared.settings.unknown == Unknown::Hold {
-        let why = "an attempt went without an answer, and the provider does not know the mail";
-        hold(shared, &doubt, why).await;
+        hold(shared, &doubt, NOT_KNOWN).await;
         return;
     }
     if !matches!(
@@ -370,6 +389,15 @@ fn finding_word(finding: &Finding) -> &'static str {
         Finding::NotAsked(..) => "not_asked",
     }
 }
+
+const NOT_KNOWN: &str =
+    "an attempt went without an answer, and the provider does not know the mail";
+const NOT_OFFERED: &str =
+    "an attempt went without an answer, and this key may not look up what became of it";
+const NOT_ASKED: &str =
+    "an attempt went without an answer, and what became of it could not be looked up";
+const TAKEN_IN_PART: &str = "taken for some recipients, and what became of the others is not known";
+const BEYOND_HISTORY: &str = "in doubt for longer than the provider's records may reach back";
 
 /// Not found this often is taken for not accepted: events may appear late.
 const LOOKS: u32 = 2;

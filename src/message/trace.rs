@@ -70,7 +70,7 @@ pub fn trace_headers(view: &HeaderView<'_>, received: &Received<'_>) -> Vec<u8> 
 }
 
 /// The header that names our messages, at the provider and when they come back.
-const GATEWAY_ID: &str = "X-Gateway-Id";
+pub const GATEWAY_ID: &str = "X-Gateway-Id";
 /// What a client's own one becomes: ours alone must be found when a mail is looked up.
 const ORIGINAL_GATEWAY_ID: &str = "X-Original-Gateway-Id";
 
