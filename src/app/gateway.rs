@@ -22,7 +22,7 @@ use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::listen::{CertificateError, ListenError, Listener};
 use crate::policy::RuleDoubt;
-use crate::spool::{Space, Spool, SpoolError, SqliteStore, volatile_storage};
+use crate::spool::{Spool, SpoolError, SqliteStore, volatile_storage};
 use crate::sync::{Publisher, SyncHandle, Synchroniser};
 use crate::telemetry;
 
@@ -199,7 +199,7 @@ impl Gateway {
         let stop_admin = CancellationToken::new();
         let admin = Admin::new(AdminParts {
             spool: spool.clone(),
-            space: Space::new(spool.clone(), parts::intake(config).space, clock),
+            space: intake.space().clone(),
             clock,
             hostname: config.hostname.clone(),
             token: config.admin.token.clone(),

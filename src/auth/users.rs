@@ -126,7 +126,7 @@ impl Authenticator {
         !self.users.is_empty() || provider_has_passwords(rules) || rules.awaits_users()
     }
 
-    /// Whether a device can.
+    /// Whether a device can sign in.
     pub fn has_devices(&self) -> bool {
         !self.users.is_empty()
     }

@@ -87,7 +87,12 @@ impl Intake {
         self.authenticator.load().has_users(&self.rules())
     }
 
-    /// Whether a device can.
+    /// Whether there is room for mail.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// Whether a device can sign in.
     pub fn has_devices(&self) -> bool {
         self.authenticator.load().has_devices()
     }
