@@ -13,6 +13,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::shown::is_printable;
+
 /// `local-part@domain`; the local part exactly as given, the domain in ASCII without a trailing dot.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
@@ -30,7 +32,7 @@ impl Mailbox {
         if input.len() > ADDRESS_OCTETS_MAX {
             return Err(MailboxError::TooLong);
         }
-        if input.chars().any(is_invisible) {
+        if input.chars().any(|character| !is_printable(character)) {
             return Err(MailboxError::Invisible);
         }
         let at = match split_at_sign(input) {
@@ -218,7 +220,7 @@ impl FromStr for AddressPattern {
                 parsed => parsed.map(Self::Address),
             };
         }
-        if domain.chars().any(is_invisible) {
+        if domain.chars().any(|character| !is_printable(character)) {
             return Err(MailboxError::Invisible);
         }
         parse_domain(domain).map(Self::Domain)
@@ -311,13 +313,6 @@ fn parse_domain(input: &str) -> Result<String, MailboxError> {
     } else {
         Err(MailboxError::Syntax)
     }
-}
-
-/// Control characters, and characters that print as nothing or turn the direction of a line.
-fn is_invisible(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// RFC 5321 §4.5.3.1.3 allows 256 with the brackets; some bounce addresses are longer.
