@@ -1,20 +1,12 @@
 //! Whatever the provider answers: it takes little memory, and steers no terminal and no log.
 
 use serde_json::json;
-use smtp2go_gateway::simulator::{Fault, ScriptedFault, SimulatedAccount, Simulator};
-use tokio_util::sync::CancellationToken;
+use smtp2go_gateway::simulator::{Fault, ScriptedFault};
 
 use crate::support::client::Client;
 use crate::support::eventually;
 use crate::support::process::Process;
-use crate::support::site::KEY;
-
-async fn simulator() -> Simulator {
-    let any = "127.0.0.1:0".parse().unwrap();
-    let account = SimulatedAccount::sample(KEY);
-    let started = Simulator::start(any, account, CancellationToken::new());
-    started.await.unwrap()
-}
+use crate::support::site::simulator;
 
 fn answer(endpoint: &str, body: String) -> ScriptedFault {
     ScriptedFault {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::eventually;
 use crate::support::golden::assert_golden;
-use crate::support::site::KEY;
+use crate::support::site::{KEY, simulator};
 
 struct Desk {
     simulator: Simulator,
@@ -27,11 +27,8 @@ type Outcome = (i32, String, String);
 
 impl Desk {
     async fn open() -> Self {
-        let any = "127.0.0.1:0".parse().unwrap();
-        let account = SimulatedAccount::sample(KEY);
-        let simulator = Simulator::start(any, account, CancellationToken::new());
         Self {
-            simulator: simulator.await.unwrap(),
+            simulator: simulator().await,
         }
     }
 

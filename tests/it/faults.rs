@@ -7,20 +7,30 @@ use crate::support::site::Site;
 
 const MESSAGE: &str = "From: a@example.com\r\nTo: b@example.org\r\n\r\nx\r\n";
 
-/// Sends one message while `/email/mime` has this fault, returns its trace and how often it was
+/// Sends one message while `/email/mime` has this fault so often, returns its trace and how often it was
 /// delivered.
-async fn with(fault: Fault, times: u32) -> (MessageRecord, usize) {
+async fn with(fault: Fault, times: usize) -> (MessageRecord, usize) {
+    with_all(vec![fault; times]).await
+}
+
+/// Sends one message while `/email/mime` has these faults one after the other.
+async fn with_all(faults: Vec<Fault>) -> (MessageRecord, usize) {
     let site = Site::start("").await;
-    site.simulator.script([ScriptedFault {
-        endpoint: Some("/email/mime".to_owned()),
-        times,
-        fault,
-    }]);
+    site.simulator
+        .script(faults.into_iter().map(|fault| ScriptedFault {
+            endpoint: Some("/email/mime".to_owned()),
+            times: 1,
+            fault,
+        }));
     let id = site
         .send("a@example.com", &["b@example.org"], MESSAGE)
         .await;
     let record = site.settled(id).await;
-    let delivered = site.simulator.deliveries().len();
+    let deliveries = site.simulator.deliveries();
+    let delivered = deliveries
+        .iter()
+        .filter(|delivery| !delivery.recipients.is_empty());
+    let delivered = delivered.count();
     site.stop().await;
     (record, delivered)
 }
@@ -135,28 +145,6 @@ async fn a_refusal_bounces_and_a_temporary_one_does_not() {
     let (record, delivered) = with(refuse("later - Code(451)"), 1).await;
     assert_eq!(words(&record), ["deferred", "accepted"]);
     assert_eq!(delivered, 1);
-}
-
-/// Sends one message while `/email/mime` has these faults one after the other.
-async fn with_all(faults: Vec<Fault>) -> (MessageRecord, usize) {
-    let site = Site::start("").await;
-    site.simulator
-        .script(faults.into_iter().map(|fault| ScriptedFault {
-            endpoint: Some("/email/mime".to_owned()),
-            times: 1,
-            fault,
-        }));
-    let id = site
-        .send("a@example.com", &["b@example.org"], MESSAGE)
-        .await;
-    let record = site.settled(id).await;
-    let deliveries = site.simulator.deliveries();
-    let delivered = deliveries
-        .iter()
-        .filter(|delivery| !delivery.recipients.is_empty());
-    let delivered = delivered.count();
-    site.stop().await;
-    (record, delivered)
 }
 
 fn refused(text: &str, unheard: bool) -> Fault {

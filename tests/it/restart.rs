@@ -6,17 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use smtp2go_gateway::clock::Clock;
-use smtp2go_gateway::simulator::{SimulatedAccount, Simulator};
+use smtp2go_gateway::simulator::Simulator;
 use smtp2go_gateway::spool::Submission;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 
 use crate::spool_contract;
 use crate::support::api::{Act, Api};
 use crate::support::client::Client;
 use crate::support::process::Process;
-use crate::support::site::KEY;
+use crate::support::site::{KEY, simulator};
 
 async fn send(smtp: SocketAddr, count: usize) -> Vec<String> {
     let mut client = Client::connect(smtp).await;
@@ -51,11 +50,7 @@ async fn what_got_its_250_survives_sigkill_and_is_delivered_once() {
     assert_eq!(log.matches("\"spooled\"").count(), 20, "{log}");
     assert!(!log.contains(KEY), "the key never shows");
 
-    let stop = CancellationToken::new();
-    let any = "127.0.0.1:0".parse().unwrap();
-    let simulator = Simulator::start(any, SimulatedAccount::sample(KEY), stop)
-        .await
-        .unwrap();
+    let simulator = simulator().await;
     let process = Process::start(directory.path(), &simulator.api_url()).await;
     delivered(&simulator, 20).await;
     // One more, to see that nothing of the old ones is still on its way behind it.
@@ -87,11 +82,7 @@ async fn an_attempt_cut_off_by_sigkill_is_a_doubt_and_its_repeat_is_marked() {
     // In flight is durable before the request leaves; the request is here.
     process.kill().await;
 
-    let stop = CancellationToken::new();
-    let any = "127.0.0.1:0".parse().unwrap();
-    let simulator = Simulator::start(any, SimulatedAccount::sample(KEY), stop)
-        .await
-        .unwrap();
+    let simulator = simulator().await;
     let process = Process::start(directory.path(), &simulator.api_url()).await;
     delivered(&simulator, 1).await;
     let url = format!("http://{}/api/trace/{}", process.admin, ids[0]);
@@ -129,11 +120,7 @@ async fn what_a_crash_left_in_doubt_is_looked_up_together() {
     // As a crash leaves them: in flight.
     spool.close().await;
 
-    let any = "127.0.0.1:0".parse().unwrap();
-    let account = SimulatedAccount::sample(KEY);
-    let simulator = Simulator::start(any, account, CancellationToken::new())
-        .await
-        .unwrap();
+    let simulator = simulator().await;
     let process = Process::start(directory.path(), &simulator.api_url()).await;
     delivered(&simulator, 40).await;
     let asked = simulator.calls("/activity/search");
@@ -195,11 +182,7 @@ fn kills() -> usize {
 #[allow(clippy::print_stdout, reason = "the figures of the long mode")]
 async fn killed_at_random_under_load_it_loses_nothing_and_marks_what_it_may_have_sent_twice() {
     let directory = tempfile::tempdir().unwrap();
-    let any = "127.0.0.1:0".parse().unwrap();
-    let account = SimulatedAccount::sample(KEY);
-    let simulator = Simulator::start(any, account, CancellationToken::new())
-        .await
-        .unwrap();
+    let simulator = simulator().await;
     let acked = Arc::new(Mutex::new(BTreeSet::new()));
     let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
     for round in 0..kills() {

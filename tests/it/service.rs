@@ -4,14 +4,12 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
-use smtp2go_gateway::simulator::{SimulatedAccount, Simulator};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::client::Client;
 use crate::support::eventually;
 use crate::support::process::Process;
-use crate::support::site::KEY;
+use crate::support::site::{KEY, simulator};
 
 const NOBODY: &str = "http://127.0.0.1:1/v3";
 
@@ -90,11 +88,7 @@ async fn a_changed_file_is_reloaded_a_broken_one_is_not_and_what_needs_a_restart
 #[tokio::test]
 async fn a_new_key_in_its_file_starts_a_halted_account_again() {
     let directory = tempfile::tempdir().unwrap();
-    let any = "127.0.0.1:0".parse().unwrap();
-    let account = SimulatedAccount::sample(KEY);
-    let simulator = Simulator::start(any, account, CancellationToken::new())
-        .await
-        .unwrap();
+    let simulator = simulator().await;
     let key = directory.path().join("key");
     std::fs::write(&key, "api-WRONG00000000000000000000000000\n").unwrap();
     let environment = [
@@ -164,11 +158,7 @@ async fn a_disk_that_fills_up_costs_replies_not_mail_and_nothing_needs_a_restart
     accepted.push(client.send("a@example.com", &to, small).await);
     process.kill().await;
 
-    let any = "127.0.0.1:0".parse().unwrap();
-    let account = SimulatedAccount::sample(KEY);
-    let simulator = Simulator::start(any, account, CancellationToken::new())
-        .await
-        .unwrap();
+    let simulator = simulator().await;
     let process = Process::start(directory.path(), &simulator.api_url()).await;
     let waited = tokio::time::timeout(Duration::from_secs(30), simulator.delivered(3)).await;
     waited.expect("all that was accepted");
@@ -243,11 +233,7 @@ async fn silent_connections_to_the_admin_port_keep_no_mail_out() {
 #[tokio::test]
 async fn what_was_mended_in_a_message_stands_in_the_log() {
     let directory = tempfile::tempdir().unwrap();
-    let any = "127.0.0.1:0".parse().unwrap();
-    let account = SimulatedAccount::sample(KEY);
-    let simulator = Simulator::start(any, account, CancellationToken::new())
-        .await
-        .unwrap();
+    let simulator = simulator().await;
     let process = Process::start(directory.path(), &simulator.api_url()).await;
     let mut client = Client::connect(process.smtp).await;
     client.say("EHLO x").await.expect("250");

@@ -98,6 +98,14 @@ impl Site {
     }
 }
 
+/// A simulated provider of its own, with the sample account; it stops with the test's process.
+pub(crate) async fn simulator() -> Simulator {
+    let any = "127.0.0.1:0".parse().unwrap();
+    let account = SimulatedAccount::sample(KEY);
+    let started = Simulator::start(any, account, CancellationToken::new());
+    started.await.unwrap()
+}
+
 /// A configuration as a file would give it.
 pub(crate) fn config(data_dir: &Path, api_url: &str, settings: &str) -> Config {
     let text = format!(
