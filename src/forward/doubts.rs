@@ -372,6 +372,10 @@ async fn look_up(
             });
         };
         events.extend(page);
+        if events.len() > EVENTS_MAX {
+            // More than was asked for: it is not read on, and so no evidence.
+            return Ok(Answer::TooMany);
+        }
         request.continue_token = answer.continue_token.filter(|token| !token.is_empty());
         if request.continue_token.is_none() {
             return Ok(Answer::Events(events));
@@ -408,6 +412,8 @@ const SLACK: Duration = Duration::from_secs(15 * 60);
 /// Clocks that were wrong by days.
 const SLACK_MAX: Duration = Duration::from_secs(3 * 86_400);
 const PAGES_MAX: usize = 5;
+/// As many as the pages of a recipient may have.
+const EVENTS_MAX: usize = PAGES_MAX * 4 * 1000;
 /// Free plans see five days (ADDENDUM section 6).
 const HISTORY_MIN: Duration = Duration::from_secs(5 * 86_400 - 3600);
 /// However short `confirm_after` is.
