@@ -13,7 +13,7 @@ use super::record::{
 };
 use super::standing::Standing;
 
-/// One kind of storage. What becomes of a dispatch is decided in [`Standing`] alone: a store reads and writes it.
+/// One kind of storage. What becomes of a dispatch is decided in `Standing` (`standing.rs`) alone: a store reads and writes it.
 pub trait Store: Send {
     /// Opens a transaction.
     fn begin(&mut self) -> Result<(), SpoolError>;
