@@ -120,6 +120,10 @@ impl StartError {
                     "the files were left as they are: move spool.db, spool.db-wal, spool.db-journal and spool.db-open \
                      away together to start with an empty spool, or restore a backup"
                 }
+                SpoolError::Unreadable(_) => {
+                    "the disk or its file system fails (see the kernel's log): the mail in spool.db may be whole, so \
+                     don't move it away; copy it to another disk"
+                }
                 SpoolError::Newer { .. } => "it was written by a newer release: use that one",
                 SpoolError::LogMissing => {
                     "put spool.db-wal back beside spool.db, or remove spool.db-open to go on without the mail \

@@ -22,6 +22,11 @@ pub trait Store: Send {
     /// Forgets everything since `begin`.
     fn rollback(&mut self);
 
+    /// Tells a disk that can't be read from a damaged database: both look alike to whoever reads a record.
+    fn explain(&mut self, error: SpoolError) -> SpoolError {
+        error
+    }
+
     /// Stores a piece of a message that is not complete.
     fn append_draft(
         &mut self,
@@ -318,6 +323,9 @@ pub enum SpoolError {
     /// The disk is full. What is left of it is kept for handing mail over.
     #[error("the spool's disk is full")]
     Full(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The disk can't be read. The database need not be damaged: moving it away would lose its mail.
+    #[error("the spool's disk can't be read")]
+    Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database is damaged.
     #[error("the spool database is damaged")]
     Damaged(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -678,7 +678,7 @@ impl Writer {
             .into_iter()
             .partition(|(write, _)| !(self.store.is_low() && write.brings_in()));
         for answer in kept_out.into_iter().filter_map(|(_, answer)| answer) {
-            drop(answer.send(Err(kept_for_handing_over())));
+            self.answer(answer, Err(kept_for_handing_over()));
         }
         if writes.is_empty() {
             return;
@@ -720,8 +720,7 @@ impl Writer {
                 self.note_lease(&write);
             }
             if let Some(answer) = answer {
-                // Whoever asked may have gone; the write stands all the same.
-                drop(answer.send(done));
+                self.answer(answer, done);
             }
         }
         if wake {
@@ -790,10 +789,17 @@ impl Writer {
             Request::Tidy(answer) => {
                 self.recover_late();
                 let idle = self.clock.now().saturating_duration_since(self.inserted_at) >= IDLE;
-                drop(answer.send(self.store.tidy(idle)));
+                let done = self.store.tidy(idle);
+                self.answer(answer, done);
             }
-            Request::Rules(account, answer) => drop(answer.send(self.store.rules(&account))),
-            Request::Refusals(limit, answer) => drop(answer.send(self.store.refusals(limit))),
+            Request::Rules(account, answer) => {
+                let done = self.store.rules(&account);
+                self.answer(answer, done);
+            }
+            Request::Refusals(limit, answer) => {
+                let done = self.store.refusals(limit);
+                self.answer(answer, done);
+            }
             Request::Order(id, order, answer) => {
                 let now = self.clock.wall();
                 let done = self.transaction(|writer| writer.store.order(id, order, now));
@@ -801,16 +807,24 @@ impl Writer {
                 // What is due now must not wait for the next look.
                 self.arrived.send_modify(|count| *count += 1);
                 self.doubted.send_modify(|count| *count += 1);
-                drop(answer.send(done));
+                self.answer(answer, done);
             }
-            Request::Stored(id, answer) => drop(answer.send(self.store.stored(id))),
-            Request::Accounts(answer) => drop(answer.send(self.store.open_accounts())),
+            Request::Stored(id, answer) => {
+                let done = self.store.stored(id);
+                self.answer(answer, done);
+            }
+            Request::Accounts(answer) => {
+                let done = self.store.open_accounts();
+                self.answer(answer, done);
+            }
             Request::Release(key) => {
                 self.leases.remove(&key);
                 self.arrived.send_modify(|count| *count += 1);
             }
             Request::Lease(request, answer) => {
-                let leased = self.lease(&request);
+                let leased = self
+                    .lease(&request)
+                    .map_err(|error| self.store.explain(error));
                 if let Err(Ok((unwanted, _))) = answer.send(leased) {
                     for leased in unwanted {
                         self.leases.remove(&leased.key);
@@ -818,10 +832,12 @@ impl Writer {
                 }
             }
             Request::Chunk(key, sequence, answer) => {
-                drop(answer.send(self.store.chunk(key, sequence)));
+                let done = self.store.chunk(key, sequence);
+                self.answer(answer, done);
             }
             Request::List(all, before, limit, answer) => {
-                drop(answer.send(self.store.list(all, before, limit)));
+                let done = self.store.list(all, before, limit);
+                self.answer(answer, done);
             }
             Request::Show(id, answer) => {
                 let mut found = self.store.show(id);
@@ -830,15 +846,24 @@ impl Writer {
                         part.due_at = part.due_at.map(|due| self.time.shown(due));
                     }
                 }
-                drop(answer.send(found));
+                self.answer(answer, found);
             }
-            Request::Oldest(answer) => drop(answer.send(self.store.oldest_unsettled())),
+            Request::Oldest(answer) => {
+                let done = self.store.oldest_unsettled();
+                self.answer(answer, done);
+            }
             Request::Forget(before, answer) => {
                 let done =
                     self.transaction(|writer| writer.store.forget_settled(before, FORGET_MAX));
-                drop(answer.send(done));
+                self.answer(answer, done);
             }
         }
+    }
+
+    /// Whoever asked may have gone; what was done stands all the same.
+    fn answer<T>(&mut self, answer: Answer<T>, done: Result<T, SpoolError>) {
+        let done = done.map_err(|error| self.store.explain(error));
+        drop(answer.send(done));
     }
 
     fn lease(

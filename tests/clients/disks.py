@@ -208,6 +208,28 @@ def a_failing_sync_is_a_452_and_mail_is_taken_again_when_it_works(binary):
         check_delivered(binary, f"{home}/spool", sender)
 
 
+def a_disk_that_cannot_be_read_is_not_called_damaged_and_serves_again_when_it_can(binary):
+    with tempfile.TemporaryDirectory() as home:
+        shim, switch = shim_in(home)
+        ours = gateway(
+            binary, f"{home}/spool", NOBODY, {"LD_PRELOAD": shim, "READ_FAILS": str(switch)}
+        )
+        sender = Sender(ours.port)
+        # More than is remembered, so that the disk is asked.
+        assert [sender.send(200_000) for _ in range(100)] == [250] * 100
+        switch.touch()
+        wait_until("the disk to be asked", lambda: "can't be read" in ours.read_log())
+        assert sender.send(500_000) in (250, 452)
+        switch.unlink()
+        wait_until("mail to be taken again", lambda: sender.send(500_000) == 250)
+        metrics = get(f"http://{ours.admin}/metrics").decode()
+        held = [line for line in metrics.splitlines() if "queue_dispatches" in line and "held" in line]
+        assert all(line.endswith(" 0") for line in held), held
+        ours.stop()
+        assert "damaged" not in ours.read_log()
+        check_delivered(binary, f"{home}/spool", sender)
+
+
 def checks(binary):
     if os.geteuid() != 0:
         raise SystemExit("the disks need root")
@@ -219,5 +241,6 @@ def checks(binary):
         files_that_may_not_grow_are_a_452_and_mail_is_taken_again_when_they_may,
         a_read_only_disk_is_a_452_and_mail_is_taken_again_when_it_is_writable,
         a_failing_sync_is_a_452_and_mail_is_taken_again_when_it_works,
+        a_disk_that_cannot_be_read_is_not_called_damaged_and_serves_again_when_it_can,
     ):
         yield check.__name__, lambda check=check: check(binary)

@@ -1,5 +1,5 @@
 /* Preloaded: a disk that fails while a file exists. SYNC_FAILS names it for syncs (EIO, as on a dying disk),
-   READ_ONLY for writes into files (EROFS, as after an error of the file system). */
+   READ_ONLY for writes into files (EROFS, as after an error of the file system), READ_FAILS for reads (EIO). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -54,4 +54,36 @@ ssize_t pwrite(int fd, const void *octets, size_t length, off_t offset)
         return fail(EROFS);
     ssize_t (*real)(int, const void *, size_t, off_t) = dlsym(RTLD_NEXT, "pwrite");
     return real(fd, octets, length, offset);
+}
+
+static int reads_fail(int fd)
+{
+    return wanted("READ_FAILS") && is_file(fd);
+}
+
+ssize_t read(int fd, void *octets, size_t count)
+{
+    if (reads_fail(fd))
+        return fail(EIO);
+    return ((ssize_t (*)(int, void *, size_t))dlsym(RTLD_NEXT, "read"))(fd, octets, count);
+}
+
+ssize_t pread(int fd, void *octets, size_t count, off_t at)
+{
+    if (reads_fail(fd))
+        return fail(EIO);
+    return ((ssize_t (*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, "pread"))(fd, octets, count, at);
+}
+
+ssize_t pread64(int fd, void *octets, size_t count, off64_t at)
+{
+    if (reads_fail(fd))
+        return fail(EIO);
+    return ((ssize_t (*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64"))(fd, octets, count, at);
+}
+
+ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t count, unsigned flags)
+{
+    /* Whoever copies a file reads it in the end. */
+    return fail(ENOSYS);
 }

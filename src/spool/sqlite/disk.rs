@@ -9,7 +9,7 @@
 //! the log, somebody has taken the log away, and with it the newest mail.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +59,21 @@ impl Disk {
         i64::try_from(pages)
             .unwrap_or(i64::MAX)
             .clamp(64, LOG_PAGES_MAX)
+    }
+
+    /// SQLite calls a page that can't be read for an I/O error damaged (`SQLITE_IOERR_CORRUPTFS`); so the files are
+    /// read once more without it.
+    pub(super) fn explain(&self, error: SpoolError) -> SpoolError {
+        let SpoolError::Damaged(why) = error else {
+            return error;
+        };
+        let log = self.beside("db-wal");
+        match read_through(&self.database).and_then(|()| read_through(&log)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                SpoolError::Unreadable(Box::new(error))
+            }
+            _ => SpoolError::Damaged(why),
+        }
     }
 
     fn directory(&self) -> &Path {
@@ -254,6 +269,19 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Reads the beginning and the end of a file, and all of a small one.
+fn read_through(path: &Path) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    let octets = file.metadata()?.len();
+    io::copy(&mut (&mut file).take(READ_OCTETS_MAX), &mut io::sink())?;
+    let end = octets.saturating_sub(READ_OCTETS_MAX);
+    if end > 0 {
+        file.seek(SeekFrom::Start(end.max(READ_OCTETS_MAX)))?;
+        io::copy(&mut file.take(READ_OCTETS_MAX), &mut io::sink())?;
+    }
+    Ok(())
+}
+
 fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
@@ -267,6 +295,8 @@ const RESERVE_MIN: u64 = 512 * 1024;
 const RESERVE_MAX: u64 = 48 * 1024 * 1024;
 /// 32 MB between checkpoints: fewer interruptions, a bounded log.
 const LOG_PAGES_MAX: i64 = 4000;
+/// Read in less than a tenth of a second.
+const READ_OCTETS_MAX: u64 = 32 * 1024 * 1024;
 const KEEP_PAGES_MIN: i64 = 512;
 /// 2 MB at a time, so that mail is not kept waiting.
 const VACUUM_PAGES: u32 = 256;

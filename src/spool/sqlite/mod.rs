@@ -280,6 +280,10 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
+    fn explain(&mut self, error: SpoolError) -> SpoolError {
+        self.disk.explain(error)
+    }
+
     fn begin(&mut self) -> Result<(), SpoolError> {
         self.counts_before = self.counts;
         self.lanes.pending.clear();
@@ -445,8 +449,10 @@ impl Store for SqliteStore {
             let key = due.key;
             match self.load(due) {
                 Ok(loaded) => leased.push(loaded),
-                Err(SpoolError::Damaged(_)) => damaged.push(key),
-                Err(error) => return Err(error),
+                Err(error) => match self.explain(error) {
+                    SpoolError::Damaged(_) => damaged.push(key),
+                    error => return Err(error),
+                },
             }
         }
         Ok((leased, damaged))

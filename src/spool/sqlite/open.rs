@@ -18,13 +18,17 @@ impl SqliteStore {
     /// Opens or creates the database.
     ///
     /// # Errors
-    /// When the file is foreign, damaged, newer, in use, or can't be written.
+    /// When the file is foreign, damaged, newer, in use, or can't be read or written.
     pub fn open(path: &Path) -> Result<Self, SpoolError> {
+        Self::open_file(path).map_err(|error| Disk::of(path).explain(error))
+    }
+
+    fn open_file(path: &Path) -> Result<Self, SpoolError> {
         refuse_links(path)?;
         let length = match std::fs::metadata(path) {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(SpoolError::Unwritable(Box::new(error))),
+            Err(error) => return Err(unreadable(error)),
         };
         let new = length == 0;
         let log = path.with_extension("db-wal");
@@ -196,7 +200,16 @@ fn check_header(path: &Path) -> Result<(), SpoolError> {
         }
         Ok(()) => Err(SpoolError::Foreign),
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(SpoolError::Foreign),
-        Err(error) => Err(SpoolError::Unwritable(Box::new(error))),
+        Err(error) => Err(unreadable(error)),
+    }
+}
+
+/// A file of somebody else's is no fault of the disk.
+fn unreadable(error: std::io::Error) -> SpoolError {
+    if error.kind() == std::io::ErrorKind::PermissionDenied {
+        SpoolError::Unwritable(Box::new(error))
+    } else {
+        SpoolError::Unreadable(Box::new(error))
     }
 }
 
