@@ -253,12 +253,9 @@ impl Gateway {
             listener.start(&gateway.sessions, &gateway.stop_accepting);
         }
         let stop = gateway.stop_forwarding.clone();
-        gateway.forwarders.spawn(forget_settled(
-            spool.clone(),
-            clock,
-            config.spool.retention,
-            stop,
-        ));
+        gateway
+            .forwarders
+            .spawn(forget_settled(spool.clone(), config.spool.retention, stop));
         let stop = gateway.stop_forwarding.clone();
         gateway.forwarders.spawn(tidy(spool, stop));
         gateway.accepting.store(true, Ordering::Release);
@@ -413,10 +410,10 @@ fn make_private(directory: &Path) -> std::io::Result<()> {
 }
 
 /// Deletes old traces, a batch at a time, for ever.
-async fn forget_settled(spool: Spool, clock: Clock, retention: Duration, stop: CancellationToken) {
+async fn forget_settled(spool: Spool, retention: Duration, stop: CancellationToken) {
     loop {
         let forgotten = spool
-            .forget_settled(clock.wall().before(retention))
+            .forget_settled(retention)
             .await
             .unwrap_or_else(|error| {
                 Journal.spool_failed("forgetting settled messages", &error);

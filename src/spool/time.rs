@@ -4,8 +4,11 @@
 //! difference between this time and the civil clock is what the clock was put back by; it is added where a due
 //! date is stored and taken off where one is shown. The last time seen is noted in the store from time to time,
 //! so that a step between two runs is seen as well.
+//!
+//! What would be deleted for its age is not deleted for a step forward alone: it may be taken back, as by a machine
+//! without a battery that is given a wrong date. For a day a step forward, or the time off, does not count as age.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
 
@@ -18,17 +21,21 @@ pub(super) struct SpoolTime {
     /// The last reading.
     read: Timestamp,
     ahead_ms: i64,
+    /// By how much the clock was changed, and when; of the last day alone.
+    steps: Vec<(Instant, i64)>,
 }
 
 impl SpoolTime {
     /// Begins at `wall`, but not before `seen_at`.
     pub(super) fn new(wall: Timestamp, steady: Instant, seen_at: Option<Timestamp>) -> Self {
         let ahead_ms = seen_at.map_or(0, |seen| seen.0.saturating_sub(wall.0).max(0));
+        let off = seen_at.map_or(0, |seen| wall.0.saturating_sub(seen.0).max(0));
         Self {
             wall,
             steady,
             read: wall,
             ahead_ms,
+            steps: Vec::from([(steady, off)]),
         }
     }
 
@@ -42,9 +49,31 @@ impl SpoolTime {
             return 0;
         }
         self.ahead_ms = self.ahead_ms.saturating_sub(step).max(0);
+        self.forget_steps(steady);
+        let full = self.steps.len() == STEPS_MAX;
+        match self.steps.last_mut().filter(|_| full) {
+            Some((_, sum)) => *sum = sum.saturating_add(step),
+            None => self.steps.push((steady, step)),
+        }
         self.wall = wall;
         self.steady = steady;
         step
+    }
+
+    /// The moment before which something was `age` ago whatever becomes of the last day's steps.
+    pub(super) fn surely_before(&mut self, age: Duration, steady: Instant) -> Timestamp {
+        self.forget_steps(steady);
+        let stepped = self
+            .steps
+            .iter()
+            .fold(0_i64, |sum, (_, step)| sum.saturating_add(*step));
+        let before = self.read.before(age);
+        Timestamp(before.0.saturating_sub(stepped.max(0)))
+    }
+
+    fn forget_steps(&mut self, steady: Instant) {
+        self.steps
+            .retain(|(at, _)| steady.saturating_duration_since(*at) < STEP_TRUSTED_AFTER);
     }
 
     /// How far due dates are ahead of the civil clock, in milliseconds.
@@ -69,12 +98,15 @@ impl SpoolTime {
 }
 
 const STEP_MIN_MS: i64 = 1_000;
+/// A wrong date is noticed within a day, or never.
+const STEP_TRUSTED_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// More of them count as one.
+const STEPS_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use std::time::Duration;
 
     #[test]
     fn it_follows_the_clock_forward_and_never_back() {
@@ -115,5 +147,28 @@ mod tests {
         assert_eq!(time.now(), Timestamp(65_000));
         let time = SpoolTime::new(Timestamp(5_000), start, Some(Timestamp(1_000)));
         assert_eq!(time.now(), Timestamp(5_000));
+    }
+
+    #[test]
+    fn a_step_forward_and_the_time_off_make_nothing_old_for_a_day() {
+        let start = Clock.now();
+        let day = |days: u64| start + Duration::from_secs(days * 24 * 3600);
+        let wall = |days: i64| Timestamp(days * 24 * 3600 * 1000);
+        let week = Duration::from_secs(7 * 24 * 3600);
+        // Off for ten days.
+        let mut time = SpoolTime::new(wall(110), start, Some(wall(100)));
+        assert_eq!(time.surely_before(week, start), wall(93));
+        time.read(wall(111), day(1));
+        assert_eq!(time.surely_before(week, day(1)), wall(104));
+        // A year ahead, and back within the day: nothing was old.
+        time.read(wall(112 + 365), day(2));
+        assert_eq!(time.surely_before(week, day(2)), wall(105));
+        time.read(wall(112), day(2));
+        assert_eq!(time.surely_before(week, day(2)), wall(105));
+        // Ahead for good.
+        time.read(wall(113 + 30), day(3));
+        assert_eq!(time.surely_before(week, day(3)), wall(106));
+        time.read(wall(114 + 30), day(4));
+        assert_eq!(time.surely_before(week, day(4)), wall(107 + 30));
     }
 }

@@ -302,12 +302,13 @@ impl Spool {
         self.ask(Request::Oldest).await
     }
 
-    /// Deletes messages that were settled before the given time; returns how many.
+    /// Deletes messages that were settled so long ago, a batch of them; returns how many. What only a change of the
+    /// clock of the last day made so old stays.
     ///
     /// # Errors
     /// When the store can't be written.
-    pub async fn forget_settled(&self, before: Timestamp) -> Result<u32, SpoolError> {
-        self.ask(|reply| Request::Forget(before, reply)).await
+    pub async fn forget_settled(&self, age: Duration) -> Result<u32, SpoolError> {
+        self.ask(|reply| Request::Forget(age, reply)).await
     }
 
     /// The accounts with unsettled dispatches, and how many.
@@ -517,7 +518,7 @@ pub(super) enum Request {
     List(bool, Option<SpoolId>, u32, Answer<Vec<QueueRow>>),
     Show(SpoolId, Answer<Option<MessageRecord>>),
     Oldest(Answer<Option<Timestamp>>),
-    Forget(Timestamp, Answer<u32>),
+    Forget(Duration, Answer<u32>),
     Accounts(Answer<Vec<(String, u64)>>),
     Order(SpoolId, Order, Answer<u32>),
     Stored(SpoolId, Answer<Option<(Bytes, MessageKey, u32)>>),
@@ -852,7 +853,9 @@ impl Writer {
                 let done = self.store.oldest_unsettled();
                 self.answer(answer, done);
             }
-            Request::Forget(before, answer) => {
+            Request::Forget(age, answer) => {
+                self.follow_clock();
+                let before = self.time.surely_before(age, self.clock.now());
                 let done =
                     self.transaction(|writer| writer.store.forget_settled(before, FORGET_MAX));
                 self.answer(answer, done);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use smtp2go_gateway::clock::{Clock, Timestamp};
+use smtp2go_gateway::clock::Clock;
 use smtp2go_gateway::mail::{
     Diagnostic, Dispatch, Edit, Envelope, Mailbox, Recipients, ReversePath, Shared, SpoolId,
 };
@@ -652,9 +652,14 @@ async fn settled_messages_are_listed_on_request_and_forgotten_later(spool: Spool
     );
     assert_eq!(ids(spool.list(true, None, 1).await.unwrap()), [open]);
 
-    assert_eq!(spool.forget_settled(Timestamp(0)).await.unwrap(), 0);
-    let later = Clock.wall().after(Duration::from_secs(1));
-    assert_eq!(spool.forget_settled(later).await.unwrap(), 1);
+    let day = Duration::from_secs(24 * 3600);
+    assert_eq!(spool.forget_settled(day).await.unwrap(), 0);
+    // At the next millisecond it is older than nothing.
+    let settled_at = Clock.wall();
+    while Clock.wall() <= settled_at {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(spool.forget_settled(Duration::ZERO).await.unwrap(), 1);
     assert_eq!(ids(spool.list(true, None, 10).await.unwrap()), [open]);
     assert_eq!(spool.show(settled).await.unwrap(), None);
 }
