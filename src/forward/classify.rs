@@ -4,8 +4,8 @@
 //! | --- | --- | --- |
 //! | 200, nothing failed, `succeeded ≥ 1` or an `email_id` | accepted | fine |
 //! | 200 with `failed ≥ 1` and `succeeded ≥ 1` or an `email_id` | unknown, and each recipient is asked for | fine |
-//! | 200 with `failed ≥ 1`, the reply inside is 4xx | deferred | fine |
-//! | the same with 5xx, or without a code | bounced | fine |
+//! | 200 with `failed ≥ 1`, the reply inside is 5xx | bounced | fine |
+//! | the same with 4xx, without a code, or with one that is no refusal (RFC 5321 §4.2.1) | deferred | fine |
 //! | 200 that is neither | unknown | trouble |
 //! | disposition defer / bounce / unknown | deferred / bounced / unknown | trouble / fine / trouble |
 //! | disposition halt / quota / throttle | deferred | halted / paused / paused |
@@ -116,9 +116,10 @@ fn of_failure(text: &str) -> Classified {
     if let Some(disposition) = Disposition::of_account_text(text) {
         return of_disposition(disposition, diagnostic);
     }
+    // Without a code speak the refusals that somebody can mend, such as that of a domain that is not verified.
     let outcome = match reply_code(text) {
-        Some(400..=499) => Outcome::Deferred(diagnostic),
-        _ => Outcome::Bounced(diagnostic),
+        Some(500..=599) => Outcome::Bounced(diagnostic),
+        _ => Outcome::Deferred(diagnostic),
     };
     Classified::new(outcome, AccountEffect::Fine)
 }

@@ -191,12 +191,12 @@ impl Refusal {
 }
 
 impl Disposition {
-    /// Texts that speak of the account and not of the mail, wherever they turn up.
+    /// Texts that speak of the account and not of the mail, wherever they turn up but in a quotation.
     pub fn of_account_text(text: &str) -> Option<Self> {
-        let text = text.to_ascii_lowercase();
+        let text = without_quotations(&text.to_ascii_lowercase());
         let any = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
         if any(&[
-            "isn't in the ip allow list",
+            "in the ip allow list",
             "that ip address is not allowed to send",
             "that ip address on this account is not allowed to send",
             "username's account is not allowed to send",
@@ -210,6 +210,29 @@ impl Disposition {
             None
         }
     }
+}
+
+/// What stands between quotation marks or angle brackets is the mail's: a subject, a file name, an address.
+fn without_quotations(text: &str) -> String {
+    let mut rest = text;
+    let mut kept = String::with_capacity(text.len());
+    while let Some(start) = rest.find(['"', '<', '“']) {
+        let opened = rest[start..].chars().next().unwrap_or_default();
+        let inside = &rest[start + opened.len_utf8()..];
+        let closed = match opened {
+            '<' => '>',
+            '“' => '”',
+            same => same,
+        };
+        let Some((_, after)) = inside.split_once(closed) else {
+            break;
+        };
+        kept.push_str(&rest[..start]);
+        kept.push(' ');
+        rest = after;
+    }
+    kept.push_str(rest);
+    kept
 }
 
 /// Of what somebody else wrote for people.

@@ -111,6 +111,19 @@ const ROWS: &[Act] = &[
         "400 Bad Request",
         r#"{"data":{"error":"This request is coming from an IP address that isn't in the IP allow list"}}"#,
     ),
+    Act::Answer(
+        "400 Bad Request",
+        r#"{"data":{"error":"This request is coming from an IP address that isn’t in the IP allow list"}}"#,
+    ),
+    // What is quoted is the mail's.
+    Act::Answer(
+        "200 OK",
+        r#"{"data":{"succeeded":0,"failed":1,"failures":["550 the file \"Monthly quota.xls\" is not allowed - Code(550)"]}}"#,
+    ),
+    Act::Answer(
+        "200 OK",
+        r#"{"data":{"succeeded":0,"failed":1,"failures":["An error occurred during the SMTP request: no - Code(250)"]}}"#,
+    ),
     Act::Answer("400 Bad Request", "<html>some proxy</html>"),
     Act::Answer("401 Unauthorized", ""),
     Act::Answer("402 Payment Required", r#"{"data":{"error":"over"}}"#),
