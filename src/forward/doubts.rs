@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Timestamp;
 use crate::mail::Diagnostic;
 use crate::message::GATEWAY_ID;
-use crate::provider::ApiError;
 use crate::provider::groups::activity::{ActivityEvent, SearchActivity};
+use crate::provider::{ApiError, Disposition};
 use crate::spool::{Finding, LeaseRequest, Leased, Work};
 
 use super::attempt::{attempt, gave_up, hold};
@@ -51,18 +51,37 @@ pub(super) async fn settle_doubts(shared: Shared, stop: CancellationToken) {
     }
 }
 
-/// The look-ups of the last minute.
+/// The look-ups of the last minute, and until when the provider wants none.
 #[derive(Default)]
-struct Pace(VecDeque<Instant>);
+struct Pace {
+    made: VecDeque<Instant>,
+    throttled_until: Option<Instant>,
+}
 
 impl Pace {
+    /// Whether the answer asks for a pause; then none is made before it is over (NOTES section 4: calls that are
+    /// refused count as well).
+    fn note(&mut self, answer: &Result<Answer, ApiError>, now: Instant) -> bool {
+        let Err(error) = answer else {
+            return false;
+        };
+        let Disposition::Throttle(wait) = error.disposition() else {
+            return false;
+        };
+        let pause = wait.unwrap_or(WINDOW).clamp(PAUSE_MIN, PAUSE_MAX);
+        self.throttled_until = Some(now + pause);
+        true
+    }
+
     /// When the next one may be made, if not now.
     fn wait(&mut self, now: Instant) -> Option<Instant> {
-        while self.0.front().is_some_and(|at| *at + WINDOW <= now) {
-            self.0.pop_front();
+        while self.made.front().is_some_and(|at| *at + WINDOW <= now) {
+            self.made.pop_front();
         }
-        let first = self.0.front().filter(|_| self.0.len() >= LOOK_UPS_MAX);
-        first.map(|first| *first + WINDOW)
+        let full = self.made.len() >= LOOK_UPS_MAX;
+        let first = self.made.front().filter(|_| full);
+        let throttled = self.throttled_until.filter(|until| *until > now);
+        first.map(|first| *first + WINDOW).max(throttled)
     }
 }
 
@@ -112,6 +131,9 @@ async fn settle(shared: &Shared, doubts: Vec<Leased>, pace: &mut Pace, stop: &Ca
     }
     let looked_at = shared.clock.now();
     let answer = look_up(shared, &doubts, None, pace).await;
+    if pace.note(&answer, shared.clock.now()) {
+        return release(shared, doubts).await;
+    }
     if let Ok(Answer::TooMany) = answer {
         return settle_each(shared, doubts, pace, stop).await;
     }
@@ -126,6 +148,13 @@ async fn settle(shared: &Shared, doubts: Vec<Leased>, pace: &mut Pace, stop: &Ca
         }
         let found = answer.as_ref().map(|answer| answer.tells(shared, &doubt));
         conclude(shared, doubt, found, again_at).await;
+    }
+}
+
+/// They are due as before.
+async fn release(shared: &Shared, doubts: Vec<Leased>) {
+    for doubt in doubts {
+        shared.spool.release(&doubt).await;
     }
 }
 
@@ -150,6 +179,11 @@ async fn settle_each(
         // Of a mail that was taken in part every recipient is to be heard of.
         let recipient = recipient.filter(|_| !doubt.partly);
         let answer = look_up(shared, std::slice::from_ref(&doubt), recipient, pace).await;
+        if pace.note(&answer, shared.clock.now()) {
+            // The next in turn waits for the end of the pause, or for the stop.
+            shared.spool.release(&doubt).await;
+            continue;
+        }
         let found = answer.as_ref().map(|answer| answer.tells(shared, &doubt));
         conclude(shared, doubt, found, shared.confirm_at()).await;
     }
@@ -362,7 +396,7 @@ async fn look_up(
         None => PAGES_MAX,
     };
     for _ in 0..pages {
-        pace.0.push_back(shared.clock.now());
+        pace.made.push_back(shared.clock.now());
         let answer = shared.provider.call(&request).await?;
         let Some(page) = answer.events else {
             // An answer that says nothing does not say that there is nothing.
@@ -408,6 +442,9 @@ const LOOKS: u32 = 2;
 /// The provider allows 60 a minute (NOTES section 4); others may look, too.
 const LOOK_UPS_MAX: usize = 50;
 const WINDOW: Duration = Duration::from_secs(60);
+/// What a `Retry-After` may say; a minute where there is none.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
 const SLACK: Duration = Duration::from_secs(15 * 60);
 /// Clocks that were wrong by days.
 const SLACK_MAX: Duration = Duration::from_secs(3 * 86_400);

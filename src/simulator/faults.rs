@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::http::Cut;
 
@@ -73,6 +74,16 @@ pub enum Fault {
         /// Whether the connection ends instead of the answer.
         #[serde(default)]
         unheard: bool,
+    },
+    /// The mail is accepted, and the answer says that it was refused for somebody, too.
+    Partly {
+        /// The reply about whoever did not get it.
+        text: String,
+    },
+    /// The right answer without these members, wherever they stand in it.
+    Omit {
+        /// Such as `recipient`.
+        members: Vec<String>,
     },
 }
 
@@ -158,6 +169,43 @@ pub(super) async fn inject(
             }
             super::answer::data(super::send::failed(&text))
         }
+        Fault::Partly { text } => {
+            rewritten(next.run(request).await, |answer| {
+                answer["data"]["failed"] = Value::from(1);
+                answer["data"]["failures"] = Value::from(vec![text]);
+            })
+            .await
+        }
+        Fault::Omit { members } => {
+            rewritten(next.run(request).await, |answer| omit(answer, &members)).await
+        }
+    }
+}
+
+/// The same answer with another body.
+async fn rewritten(answer: Response, rewrite: impl FnOnce(&mut Value)) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await;
+    let body = body.unwrap_or_default();
+    let body = match serde_json::from_slice(&body) {
+        Ok(mut value) => {
+            rewrite(&mut value);
+            Body::from(value.to_string())
+        }
+        Err(_) => Body::from(body),
+    };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, body)
+}
+
+fn omit(value: &mut Value, members: &[String]) {
+    match value {
+        Value::Object(object) => {
+            object.retain(|name, _| !members.contains(name));
+            object.values_mut().for_each(|value| omit(value, members));
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| omit(value, members)),
+        _ => {}
     }
 }
 

@@ -275,6 +275,70 @@ async fn an_empty_answer_of_the_search_does_not_say_that_there_is_nothing() {
 }
 
 #[tokio::test]
+async fn a_throttled_search_is_not_asked_again_before_its_time() {
+    let site = Site::start("").await;
+    let search = "/activity/search";
+    let fault = |endpoint: &str, fault| ScriptedFault {
+        endpoint: Some(endpoint.to_owned()),
+        times: 1,
+        fault,
+    };
+    let throttled = Fault::Status {
+        status: 429,
+        body: String::new(),
+        retry_after: Some(1),
+    };
+    let lost = Fault::Cut {
+        when: CutWhen::AfterAccepting,
+    };
+    site.simulator
+        .script([fault("/email/mime", lost), fault(search, throttled)]);
+    let id = site
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    let record = site.settled(id).await;
+    // Nothing was learnt, and nothing is written down for it.
+    assert_eq!(words(&record), ["unknown", "confirmed"]);
+    assert_eq!(site.simulator.calls(search), 2);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_without_a_recipient_confirms_nothing() {
+    let site = Site::start("").await;
+    let line = |endpoint: &str, times, fault| ScriptedFault {
+        endpoint: Some(endpoint.to_owned()),
+        times,
+        fault,
+    };
+    let lost = Fault::Cut {
+        when: CutWhen::AfterAccepting,
+    };
+    let members = vec!["recipient".to_owned()];
+    site.simulator.script([
+        line("/email/mime", 1, lost),
+        line("/activity/search", 1, Fault::Omit { members }),
+    ]);
+    let id = site
+        .send("a@example.com", &["b@example.org"], MESSAGE)
+        .await;
+    let record = site.settled(id).await;
+    assert_eq!(words(&record), ["unknown", "not_found", "confirmed"]);
+    assert_eq!(site.simulator.deliveries().len(), 1);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn mail_that_was_taken_in_part_is_looked_up() {
+    let partly = Fault::Partly {
+        text: "mailbox is full - Code(452)".to_owned(),
+    };
+    let (record, delivered) = with(partly, 1).await;
+    assert_eq!(words(&record), ["unknown", "confirmed"]);
+    assert_eq!(delivered, 1);
+}
+
+#[tokio::test]
 async fn faults_are_scripted_over_http_too() {
     // Without the gateway's own looks at the rules: the first fault is for whoever calls.
     let site = Site::start("[sync]\nenabled = false").await;
