@@ -115,7 +115,7 @@ class Storm:
                 self.kill()
             if self.dice.random() < 0.3:
                 self.post("/_faults", [])
-                self.wait_for_empty_queue("mail to leave a full disk")
+                self.wait_for_those_that_wait()
             else:
                 time.sleep(1)
         finally:
@@ -173,28 +173,49 @@ class Storm:
         wait_until("mail to be taken again", lambda: send(self.ours.port, [last], message(last)), 30)
         self.wait_for_empty_queue("the last message to be handed on")
 
-    def wait_for_empty_queue(self, what):
-        seconds = int(os.environ.get("CHAOS_PATIENCE", "900"))
-        queue = f"http://{self.ours.admin}/api/queue?limit=100"
+    def wait_for_those_that_wait(self):
+        """More may come all the while: there may be room inside the database."""
+        waiting = {row["id"] for row in self.queue(1000)}
 
+        def have_left():
+            for spool_id in sorted(waiting):
+                states = {dispatch["state"] for dispatch in self.trace(spool_id)["parts"]}
+                # Look-ups are so many a minute.
+                if states & {"queued", "in_flight"}:
+                    return False
+                waiting.discard(spool_id)
+            return True
+
+        self.wait("mail to leave a full disk", have_left)
+
+    def wait_for_empty_queue(self, what):
         def is_empty():
-            rows = json.loads(get(queue))
+            rows = self.queue(100)
             # What was taken in part, and could not be found, is for a person to decide.
             for row in rows[:10]:
-                trace = json.loads(get(f"http://{self.ours.admin}/api/trace/{row['id']}"))
-                if any(dispatch["state"] == "held" for dispatch in trace["parts"]):
+                states = {dispatch["state"] for dispatch in self.trace(row["id"])["parts"]}
+                if "held" in states:
                     self.told["release"] += 1
                     order(self.ours, row["id"], "release")
             return rows == []
 
+        self.wait(what, is_empty)
+
+    def wait(self, what, look):
         try:
-            wait_until(what, is_empty, seconds)
+            wait_until(what, look, int(os.environ.get("CHAOS_PATIENCE", "900")))
         except AssertionError:
-            for row in json.loads(get(queue))[:3]:
-                print(get(f"http://{self.ours.admin}/api/trace/{row['id']}").decode())
+            for row in self.queue(3):
+                print(json.dumps(self.trace(row["id"])))
             print("\n".join(self.ours.read_log().splitlines()[-20:]))
             subprocess.run(["ls", "-la", self.mount, f"{self.mount}/spool"])
             raise
+
+    def queue(self, limit):
+        return json.loads(get(f"http://{self.ours.admin}/api/queue?limit={limit}"))
+
+    def trace(self, spool_id):
+        return json.loads(get(f"http://{self.ours.admin}/api/trace/{spool_id}"))
 
 
 def order(ours, spool_id, word):
@@ -277,7 +298,7 @@ def check(storm, senders, seed):
     lost = sorted(set(accepted) - set(copies))
     traces = {}
     for spool_id in set(accepted.values()):
-        traces[spool_id] = json.loads(get(f"http://{storm.ours.admin}/api/trace/{spool_id}"))
+        traces[spool_id] = storm.trace(spool_id)
     twice = {to for to, ids in copies.items() if any(ids.count(one) > 1 for one in set(ids))}
     twice &= set(accepted)
     unmarked = [to for to in twice if not is_marked(traces[accepted[to]], to)]
