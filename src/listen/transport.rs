@@ -79,7 +79,19 @@ impl Transport {
             return Err(TlsFault::Other);
         };
         let mut first = [0; Opening::OCTETS];
-        match timeout(wait, stream.peek(&mut first)).await {
+        let mut seen = 0;
+        let arrived = async {
+            // Some clients send their hello in pieces; what stands behind its first octet tells the version.
+            loop {
+                let length = stream.peek(&mut first).await?;
+                if length == seen || !Opening::may_become_another(&first[..length]) {
+                    return io::Result::Ok(length);
+                }
+                seen = length;
+                tokio::time::sleep(PIECE_WAIT).await;
+            }
+        };
+        match timeout(wait, arrived).await {
             Err(_) => Err(TlsFault::TooSlow),
             Ok(Ok(length @ 1..)) => Ok(Opening::of(&first[..length])),
             Ok(_) => Err(TlsFault::Left),
@@ -188,6 +200,8 @@ fn fault_behind(error: &io::Error) -> TlsFault {
 
 const WRITE_MAX: Duration = Duration::from_secs(60);
 const HANDSHAKE_MAX: Duration = Duration::from_secs(30);
+/// Pieces of one hello follow each other within it.
+const PIECE_WAIT: Duration = Duration::from_millis(200);
 const LINGER_MAX: Duration = Duration::from_secs(2);
 const LINGER_OCTETS_MAX: usize = 1024 * 1024;
 /// How often is looked whether a client is still there.

@@ -19,6 +19,16 @@ impl Opening {
     /// Octets that are enough.
     pub const OCTETS: usize = 12;
 
+    /// Whether more octets may tell something else than these do.
+    pub fn may_become_another(octets: &[u8]) -> bool {
+        let is_start_of = |whole: &[u8]| whole.len() > octets.len() && whole.starts_with(octets);
+        match octets {
+            [0x16, ..] => octets.len() < Self::OCTETS - 1,
+            [0x80..=0xff, ..] => octets.len() < 5 && Self::of(octets) == Self::Text,
+            _ => is_start_of(b"PROXY ") || is_start_of(PROXY_V2),
+        }
+    }
+
     /// Of the first octets, however few.
     pub fn of(octets: &[u8]) -> Self {
         match octets {
@@ -65,6 +75,25 @@ mod tests {
             (b"", Opening::Text),
         ] {
             assert_eq!(Opening::of(octets), opening, "{octets:?}");
+        }
+    }
+
+    #[test]
+    fn what_came_in_pieces_is_told_when_no_more_octet_can_change_it() {
+        for whole in [
+            &b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x01\x00"[..],
+            b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x03\x00",
+            b"\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10\x00",
+            b"PROXY TCP4 192",
+            b"\r\n\r\n\0\r\nQUIT\n",
+            b"EHLO x\r\nMAIL",
+            b"\x80\x2e\x04\x00\x00\x00\x00\x00",
+        ] {
+            let first = (1..=whole.len())
+                .find(|length| !Opening::may_become_another(&whole[..*length]))
+                .expect("the whole tells");
+            let told = Opening::of(&whole[..first]);
+            assert_eq!(told, Opening::of(whole), "{whole:?} after {first}");
         }
     }
 }

@@ -93,6 +93,9 @@ struct Tally {
     /// Whether a DATA was refused since the last that was accepted: its content may follow all the same.
     data_refused: bool,
     without_effect: u32,
+    /// Whether a line that is no command may be a name or a password: behind an AUTH, or behind another such line,
+    /// which may have been meant as one.
+    secret_may_follow: bool,
 }
 
 impl Session {
@@ -225,6 +228,9 @@ impl Session {
         {
             return self.line_too_long();
         }
+        let begins = line.trim_ascii_start().get(..4);
+        self.tally.secret_may_follow |=
+            begins.is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"));
         if self.is_idle(&command) && self.is_one_too_many() {
             return;
         }
@@ -269,7 +275,13 @@ impl Session {
             Command::HeaderField => self.out_of_step(),
             Command::Unknown => {
                 self.note(SessionEvent::UnknownCommand);
-                self.fail(reply::UNKNOWN_COMMAND);
+                let word = line.trim_ascii().split(u8::is_ascii_whitespace).next();
+                let told = match word.filter(|_| !self.tally.secret_may_follow) {
+                    Some(word) => reply::UNKNOWN_COMMAND.quoting(word),
+                    None => reply::UNKNOWN_COMMAND,
+                };
+                self.tally.secret_may_follow = true;
+                self.fail(told);
             }
         }
     }
