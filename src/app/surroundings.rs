@@ -42,12 +42,16 @@ pub fn other_writers(directory: &Path) -> std::io::Result<Others> {
     let found = std::fs::metadata(directory)?;
     // The kernel gives a process's own entry to whom it runs as.
     let ours = std::fs::metadata("/proc/self").map_or(found.uid(), |own| own.uid());
-    Ok(match found.mode() {
+    Ok(others_of(found.mode(), found.uid(), ours))
+}
+
+fn others_of(mode: u32, owner: u32, ours: u32) -> Others {
+    match mode {
         mode if mode & 0o002 != 0 => Others::Everybody,
         mode if mode & 0o020 != 0 => Others::Some,
-        _ if ![ours, 0].contains(&found.uid()) => Others::Some,
+        _ if ![ours, 0].contains(&owner) => Others::Some,
         _ => Others::Nobody,
-    })
+    }
 }
 
 /// Gateways of default routes, from `/proc/net/route`.
@@ -96,5 +100,29 @@ mod tests {
             assert_eq!(default_gateways(routes), [IpAddr::from([172, 17, 0, 1])]);
         }
         assert!(default_gateways("").is_empty());
+    }
+
+    #[test]
+    fn whoever_may_write_to_a_directory_is_seen() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path();
+        for (mode, others) in [
+            (0o700, Others::Nobody),
+            (0o755, Others::Nobody),
+            (0o770, Others::Some),
+            (0o777, Others::Everybody),
+            (0o702, Others::Everybody),
+        ] {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(path, permissions).expect("ours");
+            assert_eq!(
+                other_writers(path).expect("it is there"),
+                others,
+                "{mode:o}"
+            );
+        }
+        assert_eq!(others_of(0o755, 1000, 1001), Others::Some);
+        assert_eq!(others_of(0o755, 0, 1001), Others::Nobody, "the system's");
     }
 }

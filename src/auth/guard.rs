@@ -299,4 +299,52 @@ mod tests {
             Leave::Paused
         );
     }
+
+    #[test]
+    fn a_network_of_ipv6_waits_for_all_its_guesses_over_many_names() {
+        let mut guard = GuessingGuard::default();
+        let now = Clock.now();
+        let address = |network: u16, host: u32| -> IpAddr {
+            [0x2001, 0xdb8, 0, network, 0, 0, 0, host as u16].into()
+        };
+        for number in 0..=FREE_GUESSES_OF_ADDRESS {
+            guard.guess(address(1, number), &format!("name{number}"), now);
+        }
+        let leave = |network| guard.leave(address(network, 999), &sign_in("new", "x"), now);
+        assert_eq!(leave(1), Leave::Paused);
+        assert_eq!(leave(2), Leave::Granted);
+    }
+
+    #[test]
+    fn what_was_right_counts_for_no_address() {
+        let mut guard = GuessingGuard::default();
+        let now = Clock.now();
+        // A site full of devices that sign in for each message.
+        for number in 0..FREE_GUESSES_OF_ADDRESS * 3 {
+            let name = format!("device{number}");
+            guard.guess(HERE, &name, now);
+            guard.right(HERE, &sign_in(&name, "right"), now);
+        }
+        assert_eq!(guard.leave(HERE, &sign_in("new", "x"), now), Leave::Granted);
+    }
+
+    #[test]
+    fn another_password_of_a_pair_that_was_right_waits_for_itself_alone() {
+        let mut guard = GuessingGuard::default();
+        let now = Clock.now();
+        guard.guess(HERE, "ricoh", now);
+        guard.right(HERE, &sign_in("ricoh", "old"), now);
+        for number in 0..200 {
+            guard.guess(HERE, &format!("name{number}"), now);
+        }
+        assert_eq!(
+            guard.leave(HERE, &sign_in("canon", "x"), now),
+            Leave::Paused
+        );
+        // Its password was changed: somebody else's guesses at this address are not its.
+        assert_eq!(
+            guard.leave(HERE, &sign_in("ricoh", "new"), now),
+            Leave::Granted
+        );
+    }
 }

@@ -143,3 +143,87 @@ impl Drop for Place {
         drop(self.places.taken().leave(self.number));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stranger(places: &Arc<Places>, last: u8) -> Result<Place, Reply> {
+        places.admit(IpAddr::from([192, 0, 2, last]), false)
+    }
+
+    fn named(places: &Arc<Places>, last: u8) -> Result<Place, Reply> {
+        places.admit(IpAddr::from([10, 0, 0, last]), true)
+    }
+
+    fn went(place: &Place) -> bool {
+        place.guest.made_room.is_cancelled()
+    }
+
+    #[test]
+    fn a_tenth_is_for_those_that_the_settings_name() {
+        let places = Arc::new(Places::new(10, 10));
+        let mut strangers: Vec<Place> = (0..9)
+            .map(|n| stranger(&places, n).expect("a place"))
+            .collect();
+        // The tenth place is free, and not for a stranger: the oldest makes room.
+        strangers.push(stranger(&places, 9).expect("a place"));
+        assert!(went(&strangers[0]) && !went(&strangers[1]));
+        let first = named(&places, 1).expect("the tenth place");
+        assert!(!went(&strangers[1]));
+        let second = named(&places, 2).expect("a stranger's place");
+        assert!(went(&strangers[1]) && !went(&first) && !went(&second));
+    }
+
+    #[test]
+    fn whoever_has_mail_keeps_its_place() {
+        let places = Arc::new(Places::new(10, 10));
+        let strangers: Vec<Place> = (0..9)
+            .map(|n| stranger(&places, n).expect("a place"))
+            .collect();
+        strangers[0].has_mail();
+        let _next = stranger(&places, 9).expect("a place");
+        assert!(!went(&strangers[0]) && went(&strangers[1]));
+        let places = Arc::new(Places::new(2, 10));
+        let all = [named(&places, 1), named(&places, 2)].map(|place| place.expect("a place"));
+        all.iter().for_each(Place::has_mail);
+        assert_eq!(
+            named(&places, 3).expect_err("no place"),
+            reply::TOO_MANY_CONNECTIONS
+        );
+    }
+
+    #[test]
+    fn a_stranger_takes_only_a_strangers_place() {
+        let places = Arc::new(Places::new(10, 10));
+        let oldest = named(&places, 1).expect("a place");
+        let _stranger = stranger(&places, 1).expect("a place");
+        let all: Vec<Place> = (2..10)
+            .map(|n| named(&places, n).expect("a place"))
+            .collect();
+        let _next = stranger(&places, 2).expect("the other stranger's place");
+        assert!(!went(&oldest) && !all.iter().any(went));
+        let _named = named(&places, 10).expect("the stranger's place first");
+        assert!(!went(&oldest));
+        assert_eq!(
+            stranger(&places, 3).expect_err("only named ones are left"),
+            reply::TOO_MANY_CONNECTIONS
+        );
+        let _named = named(&places, 11).expect("the oldest place");
+        assert!(went(&oldest));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_stranger_and_a_named_address_is_itself() {
+        let places = Arc::new(Places::new(100, 2));
+        let address = |host: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, host]);
+        let all = [1, 2].map(|host| places.admit(address(host), false).expect("a place"));
+        assert_eq!(
+            places.admit(address(3), false).expect_err("one too many"),
+            reply::TOO_MANY_FROM_ADDRESS
+        );
+        let _named = places.admit(address(3), true).expect("a place of its own");
+        drop(all);
+        let _next = places.admit(address(3), false).expect("given back");
+    }
+}
