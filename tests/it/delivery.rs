@@ -2,6 +2,7 @@
 
 use smtp2go_gateway::spool::State;
 
+use crate::support::client::Client;
 use crate::support::site::Site;
 
 const MESSAGE: &str = "Received: from elsewhere\r\n\tby nowhere\r\nFrom:  Ann <ann@example.com>\r\n\
@@ -217,5 +218,121 @@ async fn an_anonymous_received_line_tells_recipients_nothing_of_the_lan() {
         ),
         ("127.0.0.1".to_owned(), Some("test"))
     );
+    site.stop().await;
+}
+
+/// A device that may send as one address only.
+const ONE_SENDER: &str =
+    "[devices.cam]\nnetworks = [\"127.0.0.2\"]\nallowed_senders = [\"scan@example.com\"]";
+
+#[tokio::test]
+async fn a_harmless_from_is_let_in_and_written_canonically() {
+    let site = Site::start(ONE_SENDER).await;
+    let mut cam = Client::connect_from("127.0.0.2", site.smtp("lan")).await;
+    cam.say("EHLO cam").await.expect("250");
+    let spellings = [
+        "scan@example.com <scan@example.com>",
+        "Kock, Arne <scan@example.com>",
+        "\"scan@example.com\"",
+        "<scan@example.com >",
+        "scan@example.com;",
+        "Scanner <scan@example.com",
+        "Scanner: Room 5 <scan@example.com>",
+        "'scan@example.com'",
+    ];
+    for (number, from) in spellings.into_iter().enumerate() {
+        let message = format!("From: {from}\r\nTo: b@example.org\r\n\r\nx\r\n");
+        cam.send("scan@example.com", &["b@example.org"], &message)
+            .await;
+        let deliveries = site.delivered(number as u64 + 1).await;
+        let raw = String::from_utf8_lossy(&deliveries[number].raw).into_owned();
+        let field = |name: &str| {
+            let prefix = format!("{name}: ");
+            let mut fields = raw.lines().filter_map(|line| line.strip_prefix(&prefix));
+            let found = fields.next().map(str::to_owned);
+            assert_eq!(fields.next(), None, "{raw}");
+            found
+        };
+        let sender = field("From").expect("a From");
+        let address = sender.rsplit(' ').next().unwrap().trim_matches(['<', '>']);
+        assert_eq!(address, "scan@example.com", "{from}: {sender}");
+        assert_eq!(field("X-Original-From").as_deref(), Some(from), "{raw}");
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_from_that_shows_somebody_else_to_any_reader_is_refused() {
+    let site = Site::start(ONE_SENDER).await;
+    let mut cam = Client::connect_from("127.0.0.2", site.smtp("lan")).await;
+    cam.say("EHLO cam").await.expect("250");
+    for from in [
+        "boss@example.net <scan@example.com>",
+        "\"boss@example.net\" <scan@example.com>",
+        "scan@example.com (boss@example.net)",
+        "=?utf-8?q?boss=40example.net?= <scan@example.com>",
+        "=?ibm037?q?=82=96=A2=A2=7C=85=A7=81=94=97=93=85=4B=95=85=A3?= <scan@example.com>",
+        "=??q?boss=40example.net?= <scan@example.com>",
+        "x=?utf-8?q?boss=40example.net?= <scan@example.com>",
+    ] {
+        let message = format!("From: {from}\r\nTo: b@example.org\r\n\r\nx\r\n");
+        let reply = cam
+            .try_send("scan@example.com", &["b@example.org"], &message)
+            .await;
+        // Whoever looks for the reason finds the text of the field.
+        let said = reply.expect("550");
+        assert!(said.contains(&from[..20]), "{from}: {said}");
+        cam.say("RSET").await.expect("250");
+    }
+    assert!(site.simulator.deliveries().is_empty());
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_client_meant_as_bcc_is_never_sent_on() {
+    let site = Site::start("").await;
+    let mut client = site.client().await;
+    client.say("EHLO x").await.expect("250");
+    let fields = "From: a@example.com\r\nTo: b@example.org\r\nBcc: secret@example.org\r\n";
+    let mut taken = 0;
+    for message in [
+        format!("\u{feff}{fields}\r\nx\r\n"),
+        format!("\r\n\r\n{fields}\r\nx\r\n"),
+        format!("X-A: 1\x0bBcc: secret@example.org\r\n{fields}\r\nx\r\n"),
+        format!("X-A: 1\x0cBcc: secret@example.org\r\n{fields}\r\nx\r\n"),
+        format!("X-A: 1\x01\x1c\x1d\x1e\u{85}\u{2028}Bcc: secret@example.org\r\n{fields}\r\nx\r\n"),
+        format!("Subject: x\r\n\u{feff}{fields}\r\nx\r\n"),
+    ] {
+        let reply = client
+            .try_send("a@example.com", &["b@example.org"], &message)
+            .await;
+        if !reply.text.starts_with("250") {
+            // Refused is not sent on, either.
+            reply.expect("55");
+            client.say("RSET").await.expect("250");
+            continue;
+        }
+        taken += 1;
+        let deliveries = site.delivered(taken).await;
+        let raw = &deliveries[taken as usize - 1].raw;
+        let text = String::from_utf8_lossy(raw);
+        let head = text.split("\r\n\r\n").next().unwrap();
+        // However a reader breaks lines.
+        let breaks = [
+            '\r', '\n', '\x0b', '\x0c', '\x1c', '\x1d', '\x1e', '\u{85}', '\u{2028}',
+        ];
+        let bcc = head
+            .split(breaks)
+            .find(|line| line.to_ascii_lowercase().starts_with("bcc"));
+        assert_eq!(bcc, None, "{message:?} became {text:?}");
+        assert!(
+            !text
+                .split("\r\n\r\n")
+                .skip(1)
+                .any(|body| body.contains("secret@")),
+            "{text:?}"
+        );
+    }
+    assert!(taken >= 4, "{taken} were taken");
     site.stop().await;
 }
