@@ -153,3 +153,33 @@ fn push(text: &mut String, line: String) {
     text.push_str(&printable(line.trim_end()));
     text.push('\n');
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_due_time_that_is_past_is_not_shown() {
+        let record = json!({
+            "id": "019362b5a5c07b6d8f0e2f6a1c3d4e5f", "received_at": 1, "account": "default", "device": null,
+            "size": 1, "reverse_path": "a@example.com", "recipients": ["b@example.org"], "unsettled": 1,
+            "dispatches": 1, "settled_at": null, "events": [],
+            "origin": {"listener": "lan", "peer": "127.0.0.1", "helo": null, "protocol": "ESMTP", "tls": null,
+                "basis": "trust", "session": "00000001"},
+            "parts": [{"number": 0, "state": "queued", "recipients": ["b@example.org"], "byte_exact": true,
+                "attempts": 1, "due_at": 60_000, "possibly_duplicate": false}],
+        });
+        let record: MessageRecord = serde_json::from_value(record).expect("a record");
+        let before = message(&record, Timestamp(59_000));
+        assert!(
+            before.contains("queued until 1970-01-01T00:01:00"),
+            "{before}"
+        );
+        for now in [60_000, 90_000] {
+            let after = message(&record, Timestamp(now));
+            assert!(after.contains("queued, due now; 1 attempt(s)"), "{after}");
+        }
+    }
+}

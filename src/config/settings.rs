@@ -544,4 +544,21 @@ mod tests {
             assert!(!is_plain(name), "{name}");
         }
     }
+
+    #[test]
+    fn a_value_is_shown_only_where_it_holds_no_secret() {
+        let hidden = |key: &str, value: Value| shown(key, &value) == HIDDEN;
+        assert_eq!(shown("bind", &Value::from("0.0.0.0:25")), "\"0.0.0.0:25\"");
+        assert!(hidden("colour", Value::from("SECRET")));
+        assert!(hidden(
+            "api_url",
+            Value::from("https://:SECRET@api.smtp2go.com/v3")
+        ));
+        for inside in [r#"[{"password": "SECRET"}]"#, r#"["10.0.0.1", ["SECRET"]]"#] {
+            let list: Value = serde_json::from_str(inside).expect("a list");
+            assert!(hidden("trust", list), "{inside}");
+        }
+        let table: Value = serde_json::from_str(r#"{"password": "SECRET"}"#).expect("a table");
+        assert_eq!(shown("bind", &table), "(a table)");
+    }
 }

@@ -189,3 +189,44 @@ pub enum FromOverride {
     /// On every message.
     Always(Mailbox),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trust_and_devices_name_an_address_that_stands_for_one_client() {
+        let network = |text: &str| -> IpNet { text.parse().expect("a network") };
+        let mut rules = Rules::default();
+        let listener = ListenerRule {
+            account: "default".into(),
+            trust: vec![network("10.0.1.0/24")],
+            require_tls: false,
+        };
+        let device = DeviceRule {
+            account: "default".into(),
+            has_credential: false,
+            smtp_user: None,
+            require_tls: false,
+            networks: vec![network("10.0.2.7/32")],
+            allowed_senders: Vec::new(),
+            from_override: FromOverride::Off,
+        };
+        rules.listeners.insert("lan".into(), listener);
+        rules.devices.insert("cam".into(), device);
+        let names = |rules: &Rules, listener: &str, address: &str| {
+            rules.names(listener, address.parse().expect("an address"))
+        };
+        assert!(names(&rules, "lan", "10.0.1.9") && names(&rules, "lan", "10.0.2.7"));
+        assert!(
+            names(&rules, "other", "10.0.2.7"),
+            "a device is one anywhere"
+        );
+        assert!(!names(&rules, "other", "10.0.1.9") && !names(&rules, "lan", "10.0.2.8"));
+        rules
+            .ip
+            .shared
+            .push("10.0.1.9".parse().expect("an address"));
+        assert!(!names(&rules, "lan", "10.0.1.9"), "it stands for many");
+    }
+}

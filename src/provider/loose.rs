@@ -801,4 +801,56 @@ mod tests {
         let list: List<Sample> = serde_json::from_str(&huge).expect("a list");
         assert_eq!((list.items.len(), list.odd), (1, vec![Value::Null]));
     }
+
+    #[test]
+    fn what_has_no_type_is_kept_up_to_a_limit() {
+        record! {
+            /// For the tests.
+            Untyped {
+                value: Value,
+                rows: Vec<Value>,
+            }
+        }
+        let read = |text: &str| serde_json::from_str::<Untyped>(text);
+        // The type of these is not settled: half of them would be taken for all.
+        let rows = |count: usize| format!("{{\"rows\": [{}]}}", vec!["0"; count].join(","));
+        let kept = read(&rows(UNTYPED_PARTS_MAX / 2)).expect("a record");
+        assert_eq!(
+            kept.rows.map(|rows| rows.len()),
+            Some(UNTYPED_PARTS_MAX / 2)
+        );
+        assert!(read(&rows(UNTYPED_PARTS_MAX + 1)).is_err());
+        // Nobody knows these: those that are too many are given up, one record at a time.
+        let record = format!("{{\"name\": \"a\", \"x\": [{}]}}", vec!["0"; 60].join(","));
+        let count = UNKNOWN_PARTS_MAX / 61 + 100;
+        let records = format!("[{}]", vec![record; count].join(","));
+        let list: List<Sample> = serde_json::from_str(&records).expect("a list");
+        assert_eq!(list.items.len(), count, "no record goes");
+        let kept = list
+            .items
+            .iter()
+            .filter(|item| !item.more.is_empty())
+            .count();
+        assert!(
+            (1..=UNKNOWN_PARTS_MAX / 61).contains(&kept),
+            "{kept} of {count}"
+        );
+        // And so are odd items, of which only the number is left then.
+        let odd = vec![format!("[{}]", vec!["0"; 300].join(",")); 500].join(",");
+        let list: List<Sample> = serde_json::from_str(&format!("[{odd}]")).expect("a list");
+        let whole = list.odd.iter().filter(|value| !value.is_null()).count();
+        assert!(
+            whole <= UNKNOWN_PARTS_MAX / 300,
+            "{whole} of {}",
+            list.odd.len()
+        );
+        assert_eq!(list.odd.len(), 500);
+        // One item alone is not larger than a record can be.
+        let item = format!(
+            "[{{\"name\": [{}]}}, {{\"name\": \"b\"}}]",
+            vec!["0"; ITEM_PARTS_MAX + 1].join(",")
+        );
+        let list: List<Sample> = serde_json::from_str(&item).expect("a list");
+        assert_eq!((list.items.len(), list.odd), (1, vec![Value::Null]));
+    }
 }

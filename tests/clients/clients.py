@@ -185,6 +185,8 @@ def check_demo_once(world):
         "--api", "127.0.0.1:0",
     )  # fmt: skip
     assert "attempt 1 accepted" in out and "office@example.org" in out, out
+    # Enough to call the API by hand.
+    assert "api key   api-" in out and "delivered http://" in out, out
 
 
 def check_demo_with_swaks(world):

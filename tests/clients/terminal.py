@@ -1,6 +1,7 @@
 """The command line as a person sees it: on a terminal, with a window of a certain width."""
 
 import fcntl
+import json
 import os
 import pty
 import select
@@ -65,6 +66,11 @@ def check_tables_fit_the_window(world):
     code, narrow = world.api("ip-allow-list view", columns=40)
     assert code == 0 and "…" in narrow, narrow
     assert max(map(len, narrow.splitlines())) <= 40, narrow
+
+
+def check_json_is_json_on_a_terminal_too(world):
+    code, shown = world.api("ip-allow-list view --json")
+    assert code == 0 and isinstance(json.loads(shown), dict), shown
 
 
 def check_taking_away_is_asked_about(world):

@@ -406,6 +406,13 @@ fn no_mistake_shows_what_may_be_a_secret() {
         let error = resolve(file, &[KEY]).err().unwrap_or_default();
         assert!(!error.contains("SECRET"), "{file}\n{error}");
     }
+    for url in [
+        "https://user:SECRET@api.smtp2go.com/v3",
+        "https://:SECRET@api.smtp2go.com/v3",
+    ] {
+        let file = format!("[accounts.default]\napi_url = {url:?}");
+        assert!(resolve(&file, &[KEY]).is_err(), "{url}");
+    }
     let error = resolve("", &[("S2G__ACCOUNTS__DEFAULT", "SECRET")]).unwrap_err();
     assert!(!error.contains("SECRET"), "{error}");
     let error = resolve("[admin]\ntoken = 'a' b\n", &[KEY]).unwrap_err();

@@ -363,6 +363,56 @@ async fn doctor_tells_what_the_key_does_to_mail_and_which_devices_are_refused() 
 }
 
 #[tokio::test]
+async fn doctor_tells_of_blocked_users_and_of_files_that_cannot_be_used() {
+    let site = site().await;
+    let blocked = json!({"username": "printer1", "status": "blocked"});
+    owner(&site, "/users/smtp/edit", blocked).await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let settings = json!({"endpoints": ["*"], "click_tracking_enabled": true});
+    let url = format!("{}/api_keys/add", site.simulator.api_url());
+    let post = http.post(url).header("X-Smtp2go-Api-Key", KEY);
+    let added = post.body(settings.to_string()).send().await.unwrap();
+    let added: Value = serde_json::from_str(&added.text().await.unwrap()).unwrap();
+    let key = added["data"][0]["api_key"].as_str().unwrap().to_owned();
+    let more = [
+        ("S2G__DEVICES__CAM__SMTP_USER", "printer1"),
+        ("S2G__DEVICES__CAM__NETWORKS", "10.0.0.1"),
+        ("S2G__DEVICES__CAM__FROM_OVERRIDE", "always"),
+        ("S2G__DEVICES__CAM__FROM_ADDRESS", "cam@replaced.invalid"),
+    ];
+    let (_, out) = doctor(&site, KEY, &more).await;
+    for line in [
+        "warn  account default: devices: devices.cam.smtp_user = \"printer1\": ",
+        "warn  account default: devices: devices.cam may send as cam@replaced.invalid",
+    ] {
+        assert!(out.contains(line), "{line} in\n{out}");
+    }
+    // Where the account has a list of its own, that decides.
+    let list = json!({"mode": "whitelist", "allowed_senders": ["replaced.invalid"]});
+    owner(&site, "/allowed_senders/update", list).await;
+    let (_, out) = doctor(&site, KEY, &more).await;
+    assert!(!out.contains("may send as"), "{out}");
+
+    let none = site.data_dir().join("none.pem");
+    std::fs::write(&none, "no certificate\n").unwrap();
+    let none = none.to_str().unwrap();
+    let more = [
+        ("S2G__LISTENERS__LAN__TLS", "starttls"),
+        ("S2G__LISTENERS__LAN__CERT_FILE", none),
+        ("S2G__LISTENERS__LAN__KEY_FILE", none),
+    ];
+    let (code, out) = doctor(&site, &key, &more).await;
+    assert_eq!(code, 1, "{out}");
+    for line in [
+        "warn  account default: key settings: click tracking is on",
+        "FAIL  files: ",
+    ] {
+        assert!(out.contains(line), "{line} in\n{out}");
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn doctor_tries_every_address_and_the_directory() {
     let site = site().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
