@@ -121,17 +121,33 @@ class Storm:
         finally:
             self.free_disk()
 
+    def fill_disk_while_stopped(self):
+        """Others take the last octet while mail waits in a spool that is closed."""
+        self.fail_calls()
+        time.sleep(1)
+        self.ours.stop()
+        fill(self.mount)
+        try:
+            self.start()
+            self.post("/_faults", [])
+            self.wait_for_those_that_wait()
+        finally:
+            self.free_disk()
+
     def free_disk(self):
         pathlib.Path(self.mount, "ballast").unlink(missing_ok=True)
 
     def outage(self):
         """As much mail waits as the disk takes."""
-        self.post("/_faults", [{"endpoint": "/email/mime", "times": 10_000, "fault": FAULTS[3]}])
+        self.fail_calls()
         big = message("big@example.org") + "body\r\n" * 300_000
         for _ in range(40):
             if send(self.ours.port, ["big@example.org"], big) is None:
                 break
         self.post("/_faults", [])
+
+    def fail_calls(self):
+        self.post("/_faults", [{"endpoint": "/email/mime", "times": 10_000, "fault": FAULTS[3]}])
 
     def break_calls(self):
         script = [
@@ -152,8 +168,9 @@ class Storm:
         urllib.request.urlopen(request, timeout=PATIENCE).close()
 
     def blow(self, seconds):
-        blows = [self.kill, self.stop, self.reload, self.step_clock, self.fill_disk, self.outage]
-        weights = [3, 3, 2, 4, 2, 1]
+        blows = [self.kill, self.stop, self.reload, self.step_clock, self.fill_disk, self.outage,
+                 self.fill_disk_while_stopped]  # fmt: skip
+        weights = [3, 3, 2, 4, 2, 1, 1]
         began = time.monotonic()
         while time.monotonic() < began + seconds:
             self.blind = time.monotonic() < began + seconds / 3
