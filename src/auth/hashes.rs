@@ -1,6 +1,6 @@
 //! What is kept of the passwords that the provider shows.
 //!
-//! The provider wants 64 bits of entropy and makes 128 (NOTES section 9), which no amount of hashing makes safer;
+//! The provider wants 64 bits of entropy and makes 128 (provider-api 9), which no amount of hashing makes safer;
 //! the salt and a thousand rounds are for the old and short ones. Thousands of users are hashed within a second or
 //! two, and a sign-in costs a fraction of a millisecond.
 

@@ -536,7 +536,7 @@ async fn key_settings(
 ) {
     let check = check("key settings");
     let key = of.api_key.expose();
-    // What names a key are its first letters (NOTES section 1).
+    // What names a key are its first letters (provider-api 1).
     let name: String = key.chars().take(16).collect();
     let request = ViewApiKeys {
         id: Some(key.clone()),

@@ -221,7 +221,7 @@ fn throttle_pause(wait: Option<Duration>, times: u32) -> Duration {
 
 /// Fewer may be one mail's bad luck; more would cost every waiting mail an attempt.
 const TROUBLES_MAX: u32 = 5;
-/// The vendor shuts callers out for at least a minute (NOTES section 4).
+/// The vendor shuts callers out for at least a minute (provider-api 4).
 const THROTTLE_FIRST: Duration = Duration::from_secs(60);
 const THROTTLE_MAX: Duration = Duration::from_secs(15 * 60);
 /// Quotas are per hour at their shortest; a probe costs one call.

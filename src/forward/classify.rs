@@ -174,7 +174,7 @@ pub(super) fn reply_code(text: &str) -> Option<u16> {
         .filter(|code| (200..600).contains(code))
 }
 
-/// How the provider introduces the reply (NOTES section 3).
+/// How the provider introduces the reply (provider-api 3).
 const FAILURE_PREFIX: &str = "An error occurred during the SMTP request:";
 
 #[cfg(test)]

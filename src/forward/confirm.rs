@@ -9,7 +9,7 @@
 //! | rejected | it has refused it, if it is not older than the newest attempt | says nothing |
 //! | any other, or without a recipient | says nothing | says nothing |
 //!
-//! Only `email_id`, `event` and `date` are sure members of an event (ADDENDUM section 6).
+//! Only `email_id`, `event` and `date` are sure members of an event (provider-api 18.1).
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ pub fn find_mail(events: &[ActivityEvent], sought: &Sought<'_>) -> Evidence {
     }
 }
 
-/// What a provider reports of mail that it has taken only (openapi.yaml, both sets of names).
+/// What a provider reports of mail that it has taken only (provider-api 17, both sets of names).
 fn means_taken(event: &ActivityEvent) -> bool {
     let kind = kind(event);
     let kinds = [

@@ -59,7 +59,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// Whether the answer asks for a pause; then none is made before it is over (NOTES section 4: calls that are
+    /// Whether the answer asks for a pause; then none is made before it is over (provider-api 4: calls that are
     /// refused count as well).
     fn note(&mut self, answer: &Result<Answer, ApiError>, now: Instant) -> bool {
         let Err(error) = answer else {
@@ -439,7 +439,7 @@ const BEYOND_HISTORY: &str = "in doubt for longer than the provider's records ma
 
 /// Not found this often is taken for not accepted: events may appear late.
 const LOOKS: u32 = 2;
-/// The provider allows 60 a minute (NOTES section 4); others may look, too.
+/// The provider allows 60 a minute (provider-api 4); others may look, too.
 const LOOK_UPS_MAX: usize = 50;
 const WINDOW: Duration = Duration::from_secs(60);
 /// What a `Retry-After` may say; a minute where there is none.
@@ -451,7 +451,7 @@ const SLACK_MAX: Duration = Duration::from_secs(3 * 86_400);
 const PAGES_MAX: usize = 5;
 /// As many as the pages of a recipient may have.
 const EVENTS_MAX: usize = PAGES_MAX * 4 * 1000;
-/// Free plans see five days (ADDENDUM section 6).
+/// Free plans see five days (provider-api 18.1).
 const HISTORY_MIN: Duration = Duration::from_secs(5 * 86_400 - 3600);
 /// However short `confirm_after` is.
 const ANSWER_AGE_MIN: Duration = Duration::from_secs(1);

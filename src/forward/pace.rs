@@ -4,7 +4,7 @@
 //! Counted is in sixtieths of the period, the running one included, so that no window of the period's length ever
 //! sees more mails than the limit; what is over it waits in the spool.
 //!
-//! NOTES section 9
+//! provider-api 9
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@
 //! stored folded once (domains in ASCII, all in lower case), so that each question is one look into a table
 //! whatever the number of entries.
 //!
-//! NOTES sections 9 and 10
+//! provider-api 9 and provider-api 10
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;

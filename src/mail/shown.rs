@@ -67,7 +67,7 @@ pub fn escaped(text: &str) -> String {
     shown
 }
 
-/// The provider's names have up to 64 (NOTES section 8).
+/// The provider's names have up to 64 (provider-api 8).
 const NAME_LETTERS_MAX: usize = 128;
 const ESCAPED_LETTERS_MAX: usize = 80;
 

@@ -318,7 +318,7 @@ const ADDRESS_FIELDS: [&str; 7] = [
 /// RFC 5322 §3.6 allows one of each; a resent message may have been resent a few times.
 const ADDRESS_FIELDS_MAX: usize = 30;
 
-/// The provider takes at most 100 addresses in each of To, Cc and Bcc (NOTES section 5).
+/// The provider takes at most 100 addresses in each of To, Cc and Bcc (provider-api 5).
 const RECIPIENTS_PER_FIELD_MAX: usize = 100;
 
 #[cfg(test)]

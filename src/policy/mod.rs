@@ -13,7 +13,7 @@
 //! | message | the sender rules once more, for every address of From and Sender |
 //!
 //! The provider's list of allowed senders, where it is switched on, takes the place of verified domains and single
-//! senders, as it does there (NOTES section 10). What is not known of the provider's rules is handled in one
+//! senders, as it does there (provider-api 10). What is not known of the provider's rules is handled in one
 //! place (`knowledge.rs`).
 //!
 //! Every refusal says which rule it follows from; [`Policy::explaining`] writes down all rules that took part.

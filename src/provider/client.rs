@@ -135,7 +135,7 @@ impl Provider {
             .exchange(E::METHOD, E::PATH, body, E::REPEATABLE)
             .await?;
         if body.is_empty() {
-            // Some calls answer nothing at all (NOTES section 16).
+            // Some calls answer nothing at all (provider-api 16).
             body.extend_from_slice(b"{}");
         }
         read_data::<E::Response>(&body).map(|(data, _)| data)
@@ -157,7 +157,7 @@ impl Provider {
             .exchange(operation.method, operation.path, body, repeatable)
             .await?;
         if body.is_empty() {
-            // Some calls answer nothing at all (NOTES section 16).
+            // Some calls answer nothing at all (provider-api 16).
             return Ok((Value::Null, String::new()));
         }
         read_data::<Value>(&body)
@@ -332,7 +332,7 @@ fn too_slow(what: &'static str) -> ApiError {
     ApiError::AnswerLost(what.into())
 }
 
-/// Some 200 answers carry an error and nothing else (NOTES section 3).
+/// Some 200 answers carry an error and nothing else (provider-api 3).
 fn carries_error(body: &[u8]) -> bool {
     if body.len() > REFUSAL_OCTETS_MAX {
         // No error is that long; reading it twice would cost as much as reading it.

@@ -1,4 +1,4 @@
-//! Dates as the API writes them: several ways, depending on the call (NOTES section 13).
+//! Dates as the API writes them: several ways, depending on the call (provider-api 13).
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;

@@ -1,7 +1,7 @@
 //! What became of a mail that was sent: the answer of `/email/mime` and `/email/send`.
 //!
 //! A refused mail is HTTP 200 with `failed: 1` and the words of an internal SMTP reply inside
-//! `failures` (NOTES section 3).
+//! `failures` (provider-api 3).
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -50,7 +50,7 @@ impl From<Value> for SendResult {
     }
 }
 
-/// Null, `""`, `[]` and `{}` all mean nothing (NOTES section 15).
+/// Null, `""`, `[]` and `{}` all mean nothing (provider-api 15).
 fn text(value: &Value) -> Option<String> {
     let text = match value {
         Value::Null | Value::Bool(_) => return None,

@@ -20,7 +20,7 @@ impl Permissions {
 }
 
 impl<'de> Deserialize<'de> for Permissions {
-    /// Plain texts, or objects with the text inside: documentation and examples differ (NOTES section 14).
+    /// Plain texts, or objects with the text inside: documentation and examples differ (provider-api 14).
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let entries = Vec::<Value>::deserialize(deserializer)?;
         let text = |entry: &Value| {

@@ -7,7 +7,7 @@
 //! Lists are read item by item while they come in, so that ten megabytes of nonsense never become a gigabyte: of
 //! what nobody knows the meaning of only a few thousand parts are kept, however much of it there is.
 //!
-//! NOTES section 14
+//! provider-api 14
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,6 +1,6 @@
 //! Periods of rate limits, as the API writes them: `1 hour`, `2 days`, `0:30:00`, `4 months 5:00:00`.
 //!
-//! NOTES section 9
+//! provider-api 9
 
 use std::time::Duration;
 

@@ -159,7 +159,7 @@ impl SimulatedAccount {
 
 impl Books {
     /// Why no mail may be sent from this address, in the words of the internal SMTP reply. A list of
-    /// allowed senders that is switched on takes the place of verified domains and senders (NOTES section 10).
+    /// allowed senders that is switched on takes the place of verified domains and senders (provider-api 10).
     fn object_to_sender(&self, address: &str) -> Option<String> {
         let list = &self.allowed_senders;
         let listed = names(&list.list, address);

@@ -54,7 +54,7 @@ fn moment<'de, D: serde::Deserializer<'de>>(
     }
 }
 
-/// The kinds that are known (webhooks.md).
+/// The kinds that are known (provider-api 17).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HappeningKind {

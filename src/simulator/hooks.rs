@@ -44,7 +44,7 @@ pub(super) fn announce_happening(
     tell(hooks, name, event, delivery, &header);
 }
 
-/// Posts the way of a short message (webhooks.md, SMS events).
+/// Posts the way of a short message (provider-api 17, SMS events).
 pub(super) fn announce_sms(hooks: &[Map<String, Value>], message: &Map<String, Value>) {
     let text = |member: &str| message.get(member).cloned().unwrap_or(Value::Null);
     for name in ["submitted", "sending", "delivered"] {
@@ -236,7 +236,7 @@ fn custom_headers(hook: &Map<String, Value>) -> Vec<(HeaderName, HeaderValue)> {
     }
 }
 
-/// Lists are joined by commas (webhooks.md).
+/// Lists are joined by commas (provider-api 17).
 fn form(event: &Value) -> String {
     let mut pairs = Vec::new();
     for (name, value) in event.as_object().into_iter().flatten() {

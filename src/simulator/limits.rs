@@ -1,6 +1,6 @@
 //! How often a call may be made, and how much a key may send.
 //!
-//! NOTES section 4
+//! provider-api 4
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

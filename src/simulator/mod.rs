@@ -6,7 +6,7 @@
 //! it delivered can be asked from Rust ([`Simulator::deliveries`]) and over HTTP (`GET /_deliveries`), and is
 //! shown at `/`.
 //!
-//! NOTES sections 3, 5, 7, 10
+//! provider-api 3, provider-api 5, provider-api 7, provider-api 10
 
 mod account;
 mod answer;
@@ -275,7 +275,7 @@ fn router(world: Arc<World>, loopback: bool) -> Router {
     let api = || post(desks::answer).patch(desks::answer).get(desks::answer);
     let router = Router::new()
         .route("/v3/{*path}", api())
-        // One vendor client joins its parts with a slash too many (NOTES section 15).
+        // One vendor client joins its parts with a slash too many (provider-api 15).
         .route("//{*path}", api())
         .route_layer(middleware::from_fn_with_state(
             Arc::clone(&world),

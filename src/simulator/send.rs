@@ -121,7 +121,7 @@ pub(super) fn send_due(world: &World, now: Timestamp) {
             schedule_id: Some(id.clone()),
             fast: false,
             raw: Bytes::from(
-                // As the sent mail shows it (NOTES section 6).
+                // As the sent mail shows it (provider-api 6).
                 [
                     format!("X-Smtp2go-Schedule-Id: {id}\r\n").as_bytes(),
                     &with_crlf(Bytes::from(
@@ -158,7 +158,7 @@ struct Mail {
     /// Who gets a blind copy for the account's records.
     audit: Option<String>,
     schedule_id: Option<String>,
-    /// Whoever sent it is told its name and nothing else (NOTES section 6).
+    /// Whoever sent it is told its name and nothing else (provider-api 6).
     fast: bool,
     raw: Bytes,
 }
@@ -258,7 +258,7 @@ fn audit_address(record: &Map<String, Value>) -> Option<String> {
     (!address.is_empty()).then(|| address.to_owned())
 }
 
-/// When a mail shall leave; at most three days ahead (NOTES section 6).
+/// When a mail shall leave; at most three days ahead (provider-api 6).
 fn schedule(request: &Map<String, Value>, now: Timestamp) -> Result<Option<Timestamp>, Refusal> {
     let wrong = |why: &str| Err(Refusal::Member("schedule", why.to_owned()));
     let due = match request.get("schedule") {
@@ -319,7 +319,7 @@ fn compose(world: &World, call: &Call, request: &Map<String, Value>) -> Result<B
                 .to_owned()
         };
         (subject, plain, html) = (of("subject"), of("text_body"), of("html_body"));
-        // An object, or the text of one (NOTES section 14).
+        // An object, or the text of one (provider-api 14).
         let data = match request.get("template_data") {
             Some(Value::String(text)) => serde_json::from_str(text).unwrap_or(Value::Null),
             given => given.cloned().unwrap_or(Value::Null),
@@ -613,7 +613,7 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
         if let (Some(why), false) = (&unverified, late) {
             return Ok(failed(why));
         }
-        // A sandbox accepts everything and delivers nothing (NOTES section 12).
+        // A sandbox accepts everything and delivers nothing (provider-api 12).
         recipients.into_iter().partition(|recipient| {
             let why = match &unverified {
                 Some(why) => why.clone(),
@@ -631,7 +631,7 @@ fn submit(world: &World, mail: Mail) -> Result<Value, Refusal> {
         let mut mailroom = world.mailroom();
         let email_id = mailroom.next_email_id();
         if endpoint != "/email/mime" && !view.has("Message-ID") {
-            // As mails built by the API are named (NOTES section 7).
+            // As mails built by the API are named (provider-api 7).
             let name = format!("Message-ID: <E{email_id}@message-id.smtpcorp.com>\r\n");
             raw = Bytes::from([name.as_bytes(), &raw].concat());
         }
@@ -727,13 +727,13 @@ fn without_bcc(head: &[u8], view: &HeaderView<'_>, rest: &[u8], body: &[u8]) -> 
     Bytes::from(raw)
 }
 
-/// A refused mail is a 200 (NOTES section 3).
+/// A refused mail is a 200 (provider-api 3).
 pub(super) fn failed(reply: &str) -> Value {
     let failure = format!("An error occurred during the SMTP request: {reply}");
     json!({ "succeeded": 0, "failed": 1, "failures": [failure], "email_id": "" })
 }
 
-/// NOTES sections 5 and 6.
+/// provider-api 5 and provider-api 6.
 const RECIPIENTS_PER_FIELD_MAX: usize = 100;
 const HEAD_OCTETS_MAX: usize = 1024 * 1024;
 const BATCH_MAX: usize = 1000;

@@ -15,7 +15,7 @@ use super::values::SectionValue;
 impl Synchroniser {
     pub(super) async fn settle_doubt(&mut self, doubt: RuleDoubt) {
         let now = self.now();
-        // Where looks fail they have their own pace: errors count against the whole site (NOTES section 4).
+        // Where looks fail they have their own pace: errors count against the whole site (provider-api 4).
         let fresh = |held: &Held| held.fresh;
         if now < self.paused_until || !lock(&self.held).get(&doubt.section).is_some_and(fresh) {
             return;

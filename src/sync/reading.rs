@@ -272,7 +272,7 @@ pub(super) fn read_users(
         let shown = shown.filter(|password| !password.chars().all(|letter| letter == '*'));
         let password = match shown {
             Some(password) => hash(&name, &password, known_hash),
-            // The API may stop showing passwords at any time (NOTES section 16): what was known stays.
+            // The API may stop showing passwords at any time (provider-api 16): what was known stays.
             None => {
                 if known_hash.is_some() {
                     odd.add(format!("{name}: its password is not shown any more"));
@@ -346,7 +346,7 @@ fn as_count(value: &Value) -> Option<u32> {
 
 /// The largest networks that sites have, as the configuration takes them.
 const LEAST_PREFIX: u8 = 8;
-/// Octets of a user's name; the provider takes 100 characters (NOTES section 9).
+/// Octets of a user's name; the provider takes 100 characters (provider-api 9).
 const NAME_MAX: usize = 400;
 const WORD_LETTERS_MAX: usize = 40;
 const ODD_SHOWN_MAX: usize = 10;

@@ -543,7 +543,7 @@ impl Synchroniser {
             self.paused_until = looked_at + pause;
         }
         let wait = if not_permitted {
-            // Errors count against the whole site's address (NOTES section 4).
+            // Errors count against the whole site's address (provider-api 4).
             NOT_PERMITTED_PAUSE.max(self.settings.interval)
         } else if whole_account {
             self.settings.interval
@@ -735,6 +735,6 @@ const PIECES_MAX: u32 = 500;
 /// How often it is written down that nothing has changed.
 const CONFIRM_INTERVAL: Duration = Duration::from_secs(600);
 const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
-/// The vendor shuts callers out for at least a minute (NOTES section 4).
+/// The vendor shuts callers out for at least a minute (provider-api 4).
 const THROTTLE_PAUSE: Duration = Duration::from_secs(60);
 const NOT_PERMITTED_PAUSE: Duration = Duration::from_secs(3600);

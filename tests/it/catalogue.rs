@@ -215,7 +215,7 @@ fn normal(value: Value) -> Value {
         Value::Object(members) => members
             .into_iter()
             .filter(|(name, value)| {
-                // An empty text or list of these two says nothing (NOTES section 15).
+                // An empty text or list of these two says nothing (provider-api 15).
                 let empty = *value == json!("") || *value == json!([]);
                 let may_be_empty = ["email_id", "failures"].contains(&name.as_str());
                 !(value.is_null() || empty && may_be_empty)

@@ -287,11 +287,11 @@ fn nothing() -> Value {
 }
 
 const CONTINUE_TOKEN: &str = "continue_token";
-/// What the provider takes at most (NOTES section 5).
+/// What the provider takes at most (provider-api 5).
 const MAIL_OCTETS_MAX: usize = 50_000_000;
 const REQUEST_OCTETS_MAX: usize = 1_000_000;
 const TRIES_MAX: u32 = 3;
-/// A minute is what the vendor shuts callers out for (NOTES section 4).
+/// A minute is what the vendor shuts callers out for (provider-api 4).
 const THROTTLE_PAUSE: Duration = Duration::from_secs(60);
 const THROTTLES_MAX: u32 = 10;
 const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -337,7 +337,7 @@ fn cell(value: &Value) -> String {
 }
 
 const HIDDEN: &str = "********";
-/// A key is `api-` and so many letters and digits; its first characters are its name (NOTES section 1).
+/// A key is `api-` and so many letters and digits; its first characters are its name (provider-api 1).
 const KEY_LETTERS: usize = 32;
 const NAME_OF_KEY: usize = 16;
 /// What names a row.

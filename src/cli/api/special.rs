@@ -230,7 +230,7 @@ async fn save(data: &Value, options: &Options) -> Result<(), Failure> {
     say(&format!("{}\n", path.display()))
 }
 
-/// More than the provider takes (NOTES section 5), and what it adds.
+/// More than the provider takes (provider-api 5), and what it adds.
 const MAIL_OCTETS_MAX: usize = 100_000_000;
 const DOWNLOAD_MAX: std::time::Duration = std::time::Duration::from_secs(600);
 const SMS_NUMBERS_MAX: usize = 100;

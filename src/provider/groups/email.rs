@@ -56,7 +56,7 @@ operation! {
     ///
     /// Only the message itself, schedule and fastaccept can be given: there is no envelope sender and
     /// no envelope recipient list. The vendor says the given MIME text is used as is. Which headers
-    /// supply the recipients, and whether Bcc is removed, is not documented; see NOTES.
+    /// supply the recipients, and whether Bcc is removed, is not documented; see provider-api 7.
     "email" "mime": Post "/email/mime", VendorDocs, Change;
     SendMimeEmail {
         /// Base64 of the complete RFC 5322 message. Bare LF line ends are used in the vendor example.

@@ -64,7 +64,7 @@ struct Counts {
 
 impl Counts {
     fn add(&mut self, delivery: &Delivery, later: &[Happening]) {
-        // Each recipient counts as one mail of the plan (NOTES section 5), in a sandbox, too (section 12).
+        // Each recipient counts as one mail of the plan (provider-api 5), in a sandbox, too (section 12).
         let in_vain = if delivery.sandboxed {
             delivery.rejected.len()
         } else {

@@ -110,7 +110,7 @@ fn users(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
     let mut shown = Value::Object(changed);
     Ok(match call.operation.method {
         Method::Patch => {
-            // The one answer that does without it (NOTES section 9).
+            // The one answer that does without it (provider-api 9).
             if let Value::Object(members) = &mut shown {
                 members.remove("email_password");
             }
@@ -135,7 +135,7 @@ fn keys(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
             .and_then(|record| record.get("endpoints"));
         return Ok(own.cloned().unwrap_or_else(|| json!(["*"])));
     }
-    // A key hands out only what it may do itself (NOTES section 1).
+    // A key hands out only what it may do itself (provider-api 1).
     for endpoint in call.texts("endpoints") {
         if !account.permits(&call.key, &endpoint) {
             let why = format!("{endpoint} is more than the calling key may do");
@@ -187,7 +187,7 @@ fn keys(account: &mut SimulatedAccount, call: &Call) -> Result<Value, Refusal> {
     }
 }
 
-/// Only what names a key is shown again (NOTES section 1).
+/// Only what names a key is shown again (provider-api 1).
 fn masked(record: &Map<String, Value>) -> Value {
     let mut record = record.clone();
     if let Some(Value::String(key)) = record.get_mut("api_key") {
@@ -225,7 +225,7 @@ fn ip_auth(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
     }
 }
 
-/// PATCH keeps what the request leaves out, POST sets it back (NOTES section 9).
+/// PATCH keeps what the request leaves out, POST sets it back (provider-api 9).
 fn edited(
     shelf: &Shelf,
     name: &str,
@@ -283,6 +283,6 @@ pub(in super::super) fn with_defaults(record: Value) -> Map<String, Value> {
     record
 }
 
-/// NOTES section 9.
+/// provider-api 9.
 const RATE_MAX: usize = 2_147_483_647;
 const ENTROPY_BITS_MIN: f64 = 64.0;

@@ -224,7 +224,7 @@ fn suppressions(books: &mut Books, call: &Call) -> Result<Value, Refusal> {
             let mut addresses = call.texts("recipients");
             addresses.extend([address.clone(), call.text("recipient").to_owned()]);
             addresses.retain(|address| !address.is_empty());
-            // Without a date only the last 30 days are shown (NOTES section 14).
+            // Without a date only the last 30 days are shown (provider-api 14).
             let start = read_date(call.text("start_date"));
             let start = stamp(start.unwrap_or(call.at.before(SHOWN_BY_DEFAULT)));
             let end = read_date(call.text("end_date")).map(stamp);

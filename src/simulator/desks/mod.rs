@@ -366,6 +366,6 @@ pub(super) fn page<T>(items: Vec<T>, call: &Call, size: usize) -> (Vec<T>, Value
     (items, token)
 }
 
-/// NOTES section 5.
+/// provider-api 5.
 const MAIL_OCTETS_MAX: usize = 50_000_000;
 const REQUEST_OCTETS_MAX: usize = 1_000_000;

@@ -201,7 +201,7 @@ fn copy(world: &World, delivery: &Delivery) -> Value {
     })
 }
 
-/// Start inclusive, end exclusive; a date alone is its midnight (NOTES section 13).
+/// Start inclusive, end exclusive; a date alone is its midnight (provider-api 13).
 pub(in super::super) fn within(at: Timestamp, call: &Call) -> bool {
     let bound = |name: &str| read_date(call.text(name));
     let (start, end) = (bound("start_date"), bound("end_date"));

@@ -228,7 +228,7 @@ fn quick_check(connection: &Connection) -> Result<(), SpoolError> {
     }
 }
 
-/// Measured best for messages of a few KB (evidence.md).
+/// Measured best for messages of a few KB (measurements 2).
 pub(super) const PAGE_OCTETS: i64 = 8192;
 /// A check of every page takes about a millisecond per MB; past this, start-up must not wait for it.
 const QUICK_CHECK_OCTETS_MAX: u64 = 32 * 1024 * 1024;
