@@ -23,11 +23,12 @@ use axum::extract::{Path as UrlPath, State};
 use axum::routing::post;
 use serde_json::{Value, json};
 use smtp2go_gateway::clock::Timestamp;
-use smtp2go_gateway::mail::{
-    AccountRules, Confirmed, Domains, HeaderSender, ListenerRule, Mailbox, ReversePath, Rules,
-    Section, SenderList, SessionFacts, SessionId, SingleSenders, SuppressionReason, Suppressions,
-};
+use smtp2go_gateway::mail::{HeaderSender, Mailbox, ReversePath, SessionFacts, SessionId};
 use smtp2go_gateway::policy::Policy;
+use smtp2go_gateway::rules::{
+    AccountRules, Confirmed, Domains, ListenerRule, Rules, Section, SenderList, SingleSenders,
+    SuppressionReason, Suppressions,
+};
 
 const SUPPRESSIONS: usize = 200_000;
 const USERS: usize = 5_000;

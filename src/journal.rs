@@ -11,9 +11,9 @@ use tracing::{debug, error, info, warn};
 
 use crate::clock::Timestamp;
 use crate::mail::{
-    Diagnostic, DispatchId, Envelope, Outcome, Reply, SectionName, SessionEvent, SessionFacts,
-    SpoolId, Submitter, escaped,
+    Diagnostic, DispatchId, Envelope, Outcome, Reply, SessionEvent, SessionFacts, SpoolId, escaped,
 };
+use crate::rules::{SectionName, Submitter};
 use crate::telemetry;
 
 /// See the module's documentation.

@@ -9,10 +9,9 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::mail::{
-    HeaderSender, Mailbox, ReversePath, SectionName, SessionFacts, SessionId, TlsFacts,
-};
+use crate::mail::{HeaderSender, Mailbox, ReversePath, SessionFacts, SessionId, TlsFacts};
 use crate::policy::Case;
+use crate::rules::SectionName;
 use crate::sync::SyncHandle;
 use crate::telemetry;
 
@@ -176,7 +175,7 @@ pub(super) async fn refusals(
 impl Admin {
     /// Sections that mail waits for, as `account/section`.
     pub(super) fn awaited_rules(&self) -> Vec<String> {
-        if self.parts.rules.rules().knowledge.unknown != crate::mail::WithoutRules::Refuse {
+        if self.parts.rules.rules().knowledge.unknown != crate::rules::WithoutRules::Refuse {
             return Vec::new();
         }
         let now = self.parts.clock.wall();

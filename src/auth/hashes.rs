@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 
 use aws_lc_rs::{pbkdf2, rand};
 
-use crate::mail::PasswordHash;
+use crate::rules::PasswordHash;
 
 /// The hash of a password, with a salt of its own; `None` where the system gives no random numbers.
 pub fn hash_password(password: &str) -> Option<PasswordHash> {

@@ -8,7 +8,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 
 use crate::config::Secret;
-use crate::mail::{Identity, Rules, SignIn, UserRule};
+use crate::mail::{Identity, SignIn};
+use crate::rules::{Rules, UserRule};
 
 use super::hashes::{self, verify_password};
 
@@ -275,7 +276,7 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c210cDJnby1nYXRld2F5$\
 mod tests {
     use super::*;
     use crate::auth::{GeneratedCredential, hash_password};
-    use crate::mail::{AccountRules, Confirmed, ListenerRule, Section, Standing, Users};
+    use crate::rules::{AccountRules, Confirmed, ListenerRule, Section, Standing, Users};
 
     fn sign_in(username: &str, password: &str) -> SignIn {
         SignIn {

@@ -17,15 +17,14 @@ use crate::config::{AccountConfig, Config, DeviceConfig, Settings, Sources};
 use crate::http::{ClientSettings, client};
 use crate::journal::Chain;
 use crate::listen::try_bind;
-use crate::mail::{
-    AccountRules, AddressPattern, FromOverride, ListMode, Mailbox, SectionName, Standing,
-};
+use crate::mail::{AddressPattern, Mailbox};
 use crate::provider::groups::activity::SearchActivity;
 use crate::provider::groups::api_keys::{ApiKey, ViewApiKeys, ViewPermissions};
 use crate::provider::groups::email::SendMimeEmail;
 use crate::provider::groups::ip_allow_list::ViewIpAllowList;
 use crate::provider::groups::users::ViewSmtpUsers;
 use crate::provider::{Disposition, Endpoint, Permissions, Provider};
+use crate::rules::{AccountRules, FromOverride, ListMode, SectionName, Standing};
 use crate::spool::{free_octets, volatile_storage};
 use crate::sync::{SectionState, SectionStatus, look, permission_for};
 

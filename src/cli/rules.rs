@@ -6,8 +6,8 @@ use serde_json::{Value, json as object};
 
 use crate::admin::WhyQuestion;
 use crate::intake::RefusalRecord;
-use crate::mail::{Explanation, SectionName};
 use crate::policy::Explained;
+use crate::rules::{Explanation, SectionName};
 use crate::sync::{SectionDiff, SectionState, SectionStatus};
 
 use super::api::printable;

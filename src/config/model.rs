@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::mail::{
-    AddressPattern, FromOverride, Hidden, IpSource, KnowledgeRule, Mismatch, ReceivedDetail,
-};
+use crate::mail::{AddressPattern, Hidden, Mismatch, ReceivedDetail};
+use crate::rules::{FromOverride, IpSource, KnowledgeRule};
 
 use super::secret::Secret;
 use super::settings::Settings;

@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::mail::{
-    AddressPattern, FromOverride, Hidden, IpSource, KnowledgeRule, Mailbox, Mismatch,
-    ReceivedDetail, USER_LANE, WhenStale, WithoutRules,
-};
+use crate::mail::{AddressPattern, Hidden, Mailbox, Mismatch, ReceivedDetail};
+use crate::rules::{FromOverride, IpSource, KnowledgeRule, USER_LANE, WhenStale, WithoutRules};
 
 use super::model::{
     AccountConfig, AdminConfig, Config, Credential, DeviceConfig, ForwardConfig, HeadersConfig,

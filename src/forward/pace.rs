@@ -9,7 +9,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::mail::{LimitOwner, RateLimit};
+use crate::rules::{LimitOwner, RateLimit};
 
 /// See the module's documentation. What was sent before a restart is forgotten.
 #[derive(Debug, Default)]

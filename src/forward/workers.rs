@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Secret;
 use crate::journal::Journal;
-use crate::mail::{Diagnostic, Rules};
+use crate::mail::Diagnostic;
 use crate::provider::Provider;
+use crate::rules::Rules;
 use crate::spool::{LeaseRequest, Leased, Spool, Work};
 
 use super::attempt::{Attempted, attempt};

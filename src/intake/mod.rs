@@ -4,7 +4,7 @@
 //! Everything that a transaction decides is decided over the one [`Rules`] it began with. Nothing
 //! here waits for the network: a reply depends on our own disk and nothing else.
 //!
-//! [`Rules`]: crate::mail::Rules
+//! [`Rules`]: crate::rules::Rules
 
 mod reception;
 mod refusals;

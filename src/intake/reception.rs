@@ -12,11 +12,11 @@ use crate::auth::{Authenticator, Checked, GuessingGuard, Leave};
 use crate::clock::{Allowance, Clock};
 use crate::journal::Journal;
 use crate::mail::{
-    Identity, Mailbox, ReceivedDetail, Reply, ReversePath, Rules, SectionName, SessionFacts,
-    SignIn, Submitter, Verdict, reply,
+    Identity, Mailbox, ReceivedDetail, Reply, ReversePath, SessionFacts, SignIn, Verdict, reply,
 };
 use crate::message::{HeadCollector, LoopLimits, PlanSettings};
 use crate::policy::{Policy, Refusal, RuleDoubt};
+use crate::rules::{Rules, SectionName, Submitter};
 use crate::session::{Answer, Question};
 use crate::spool::{Announced, Draft, Shortage, Space, SpaceLimits, Spool};
 

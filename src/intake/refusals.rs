@@ -6,10 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Allowance, Timestamp};
-use crate::mail::{
-    Explanation, HeaderSender, Identity, Mailbox, Reply, ReversePath, Rules, SessionFacts,
-};
+use crate::mail::{HeaderSender, Identity, Mailbox, Reply, ReversePath, SessionFacts};
 use crate::policy::{Policy, Refusal};
+use crate::rules::{Explanation, Rules};
 
 use super::reception::Intake;
 

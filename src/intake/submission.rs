@@ -4,14 +4,14 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::mail::{
-    Envelope, HeaderSender, Recipients, Reply, ReversePath, Rules, SessionFacts, SpoolId,
-    Submitter, reply,
+    Envelope, HeaderSender, Recipients, Reply, ReversePath, SessionFacts, SpoolId, reply,
 };
 use crate::message::{
     Head, HeaderView, Passes, Plan, PlanError, Received as TraceFacts, canonical_edits,
     gateway_id_edits, header_sender, override_edits, plan, trace_headers,
 };
 use crate::policy::{Policy, Refusal, SenderAction};
+use crate::rules::{Rules, Submitter};
 use crate::session::Received;
 use crate::spool::{Origin, Submission};
 

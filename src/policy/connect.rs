@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::mail::{
-    Basis, Identity, IpSource, Reply, Says, SectionName, Standing, Submitter, reply,
-};
+use crate::mail::{Identity, Reply, reply};
+use crate::rules::{Basis, IpSource, Says, SectionName, Standing, Submitter};
 
 use super::{Policy, Refusal};
 

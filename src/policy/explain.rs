@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::mail::{Explanation, HeaderSender, Mailbox, ReversePath, Rules, SessionFacts};
+use crate::mail::{HeaderSender, Mailbox, ReversePath, SessionFacts};
+use crate::rules::{Explanation, Rules};
 
 use super::{Policy, Refusal, SenderAction};
 

@@ -4,9 +4,8 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::mail::{
-    Reply, Says, Section, SectionName, Step, WhenStale, WithoutRules, age_seconds, reply,
-};
+use crate::mail::{Reply, reply};
+use crate::rules::{Says, Section, SectionName, Step, WhenStale, WithoutRules, age_seconds};
 
 use super::{Policy, Refusal, RuleDoubt};
 

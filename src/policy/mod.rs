@@ -30,10 +30,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::mail::{
-    DeviceRule, Explanation, Mailbox, Reply, Rules, Says, SectionName, SessionFacts, Step,
-    Submitter,
-};
+use crate::mail::{Mailbox, Reply, SessionFacts};
+use crate::rules::{DeviceRule, Explanation, Rules, Says, SectionName, Step, Submitter};
 
 /// Decides about one session by one copy of the rules.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! To whom mail may go.
 
-use crate::mail::{Mailbox, Says, SectionName, Submitter, reply};
+use crate::mail::{Mailbox, reply};
+use crate::rules::{Says, SectionName, Submitter};
 
 use super::{Policy, Refusal};
 

@@ -1,9 +1,7 @@
 //! As whom the submitter may send: the envelope at MAIL, envelope and header together at the end.
 
-use crate::mail::{
-    DeviceRule, FromOverride, HeaderSender, ListMode, Mailbox, Reply, ReversePath, Says,
-    SectionName, Submitter, reply,
-};
+use crate::mail::{HeaderSender, Mailbox, Reply, ReversePath, reply};
+use crate::rules::{DeviceRule, FromOverride, ListMode, Says, SectionName, Submitter};
 
 use super::knowledge::Provided;
 use super::{Policy, Refusal, SenderAction};

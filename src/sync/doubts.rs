@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Allowance;
-use crate::mail::{Mailbox, SectionName, Suppressions};
+use crate::mail::Mailbox;
 use crate::policy::RuleDoubt;
+use crate::rules::{SectionName, Suppressions};
 
 use super::held::{Held, lock};
 use super::refresher::Synchroniser;

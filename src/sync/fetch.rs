@@ -9,7 +9,6 @@ use futures_util::TryStreamExt as _;
 
 use crate::auth::{hash_password, verify_password};
 use crate::journal::Chain;
-use crate::mail::{AccountRules, Confirmed, PasswordHash, SectionName, Standing, Users};
 use crate::provider::groups::allowed_recipients::ViewAllowedRecipients;
 use crate::provider::groups::allowed_senders::ViewAllowedSenders;
 use crate::provider::groups::domain::ViewDomains;
@@ -19,6 +18,7 @@ use crate::provider::groups::single_senders::ViewSingleSenders;
 use crate::provider::groups::suppression::ViewSuppressions;
 use crate::provider::groups::users::{SmtpUserResults, ViewSmtpUsers};
 use crate::provider::{ApiError, Endpoint, Provider};
+use crate::rules::{AccountRules, Confirmed, PasswordHash, SectionName, Standing, Users};
 
 use super::reading::{self, Gathered, Odd, Read, Unusable};
 use super::values::SectionValue;
@@ -129,7 +129,7 @@ impl Fetcher {
         }
     }
 
-    async fn ip_list(&self, kind: &str) -> Result<Read<crate::mail::IpList>, FetchError> {
+    async fn ip_list(&self, kind: &str) -> Result<Read<crate::rules::IpList>, FetchError> {
         let request = ViewIpAllowList {
             r#type: Some(kind.to_owned()),
         };

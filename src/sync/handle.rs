@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Timestamp;
-use crate::mail::SectionName;
 use crate::policy::RuleDoubt;
+use crate::rules::SectionName;
 
 use super::held::{Shared, lock};
 use super::status::{SectionDiff, SectionStatus};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
-use crate::mail::{Confirmed, SectionName};
+use crate::rules::{Confirmed, SectionName};
 
 use super::fetch::path_of;
 use super::reading::Odd;

@@ -11,7 +11,7 @@
 //! # Failure
 //! Nothing here refuses mail. `policy` decides what to do about sections that are not known or too old.
 //!
-//! [`Rules`]: crate::mail::Rules
+//! [`Rules`]: crate::rules::Rules
 
 mod doubts;
 mod fetch;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::mail::{AccountRules, KnowledgeRule, Rules};
+use crate::rules::{AccountRules, KnowledgeRule, Rules};
 
 /// Publishes one immutable copy after the other.
 #[derive(Clone, Debug)]

@@ -8,16 +8,17 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::mail::{
-    AddressList, Domains, IpAuth, IpAuthRule, IpList, ListMode, PasswordHash, RateLimit,
-    RecipientList, SenderList, SingleSenders, Standing, SuppressionReason, SuppressionsBuilder,
-    UserRule, Users, fold_entry, is_printable, read_network, shortened,
-};
+use crate::mail::{is_printable, read_network, shortened};
 use crate::provider::groups::{
     allowed_recipients, allowed_senders, domain, ip_allow_list, ip_auth, single_senders,
     suppression, users,
 };
 use crate::provider::read_period;
+use crate::rules::{
+    AddressList, Domains, IpAuth, IpAuthRule, IpList, ListMode, PasswordHash, RateLimit,
+    RecipientList, SenderList, SingleSenders, Standing, SuppressionReason, SuppressionsBuilder,
+    UserRule, Users, fold_entry,
+};
 
 /// What was read, and what could not be.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Allowance, Clock, Timestamp};
 use crate::journal::{Chain, Journal};
-use crate::mail::{AccountRules, Confirmed, SectionName, SuppressionReason, Suppressions, Users};
 use crate::provider::{ApiError, Disposition, Provider, read_date};
+use crate::rules::{AccountRules, Confirmed, SectionName, SuppressionReason, Suppressions, Users};
 use crate::spool::{Spool, SpoolError};
 
 use super::doubts::QUESTIONS;

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::mail::{SectionName, SuppressionReason, SuppressionsBuilder};
+use crate::rules::{SectionName, SuppressionReason, SuppressionsBuilder};
 use crate::spool::RulesPart;
 
 use super::values::SectionValue;

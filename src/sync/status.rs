@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::mail::SectionName;
+use crate::rules::SectionName;
 
 use super::values::SectionValue;
 

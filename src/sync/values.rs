@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
-use crate::mail::{
+use crate::rules::{
     AccountRules, Confirmed, Domains, IpAuth, IpList, RecipientList, Section, SectionName,
     SenderList, SingleSenders, Standing, Suppressions, Users,
 };

@@ -11,12 +11,13 @@ const FLOORS: [&[&str]; 7] = [
     &["intake", "forward", "sync"],
     &["session", "auth", "policy", "message", "provider", "spool"],
     &["config", "journal", "http"],
-    &["mail", "clock", "telemetry"],
+    &["mail", "rules", "clock", "telemetry"],
 ];
 
 /// Rooms and files that decide without touching the world.
-const PURE: [&str; 12] = [
+const PURE: [&str; 13] = [
     "mail",
+    "rules",
     "session",
     "policy",
     "message",

@@ -3,8 +3,9 @@
 
 use proptest::prelude::*;
 use smtp2go_gateway::clock::Timestamp;
-use smtp2go_gateway::mail::{FromOverride, IpSource, Mailbox, Rules, WhenStale, WithoutRules};
+use smtp2go_gateway::mail::Mailbox;
 use smtp2go_gateway::policy::{Case, Explained};
+use smtp2go_gateway::rules::{FromOverride, IpSource, Rules, WhenStale, WithoutRules};
 
 use super::policy_table::{ask, set};
 

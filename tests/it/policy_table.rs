@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use smtp2go_gateway::clock::Timestamp;
 use smtp2go_gateway::mail::{
-    AccountRules, AddressList, Confirmed, DeviceRule, Domains, FromOverride, HeaderSender,
-    Identity, IpAuth, IpAuthRule, IpList, IpSource, ListMode, ListenerRule, Mailbox, RecipientList,
-    ReversePath, Rules, Section, SenderList, SessionFacts, SessionId, SingleSenders, Standing,
-    SuppressionReason, Suppressions, TlsFacts, UserRule, Users, WhenStale, WithoutRules,
-    fold_entry, read_network,
+    HeaderSender, Identity, Mailbox, ReversePath, SessionFacts, SessionId, TlsFacts, read_network,
 };
 use smtp2go_gateway::policy::Case;
+use smtp2go_gateway::rules::{
+    AccountRules, AddressList, Confirmed, DeviceRule, Domains, FromOverride, IpAuth, IpAuthRule,
+    IpList, IpSource, ListMode, ListenerRule, RecipientList, Rules, Section, SenderList,
+    SingleSenders, Standing, SuppressionReason, Suppressions, UserRule, Users, WhenStale,
+    WithoutRules, fold_entry,
+};
 
 use crate::support::golden::assert_golden;
 

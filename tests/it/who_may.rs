@@ -378,6 +378,7 @@ async fn a_provider_users_password_is_taken_in_clear_from_this_machine_only() {
     use smtp2go_gateway::journal::Journal;
     use smtp2go_gateway::mail::*;
     use smtp2go_gateway::message::{LoopLimits, PlanSettings};
+    use smtp2go_gateway::rules::*;
     use smtp2go_gateway::session::{Answer, Question};
     use smtp2go_gateway::spool::{MemoryStore, SpaceLimits, Spool, SpoolSettings};
     use std::sync::Arc;

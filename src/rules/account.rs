@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
-use super::{AddressPattern, Mailbox, Suppressions, read_network};
+use crate::mail::{AddressPattern, Mailbox, read_network};
+
+use super::Suppressions;
 
 /// All sections of one account.
 #[derive(Clone, Debug, Default)]

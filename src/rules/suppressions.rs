@@ -6,7 +6,9 @@
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 
-use super::{Mailbox, SuppressionReason};
+use crate::mail::Mailbox;
+
+use super::SuppressionReason;
 
 /// Each entry once, with its reason. Immutable; see [`SuppressionsBuilder`].
 #[derive(Clone, Default)]

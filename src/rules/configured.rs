@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{AccountRules, AddressPattern, Mailbox, RateLimit};
+use crate::mail::{AddressPattern, Mailbox};
+
+use super::{AccountRules, RateLimit};
 
 /// Everything policy decides by.
 #[derive(Clone, Debug, Default)]
