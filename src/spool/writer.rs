@@ -49,7 +49,7 @@ impl Default for SpoolSettings {
             lease_ttl: Duration::from_secs(3600),
             confirm_after: Duration::from_secs(90),
             wait_max: Duration::from_secs(86_400),
-            // Beyond this a batch's latency grows faster than its rate (measurements 2).
+            // The largest that was measured (measurements 2).
             batch_max: 256,
             history_from: u64::MAX,
         }

@@ -13,6 +13,7 @@ mod classify;
 mod configuration;
 mod delivery;
 mod differential;
+mod documents;
 mod encryption;
 mod faults;
 mod files;
