@@ -5,18 +5,23 @@
 mod account;
 mod configured;
 mod explanation;
+mod lists;
+mod section;
 mod submitter;
 mod suppressions;
+mod users;
 
-pub use account::{
-    AccountRules, AddressList, Confirmed, Domains, IpAuth, IpAuthRule, IpList, ListMode,
-    PasswordHash, RateLimit, RecipientList, Section, SectionName, SenderList, SingleSenders,
-    Standing, SuppressionReason, UnknownSection, UserRule, Users, fold_entry,
-};
+pub use account::AccountRules;
 pub use configured::{
     DeviceRule, FromOverride, IpRule, IpSource, KnowledgeRule, LimitOwner, ListenerRule, Rules,
     USER_LANE, WhenStale, WithoutRules,
 };
 pub use explanation::{Explanation, Says, Step, age_seconds};
+pub use lists::{
+    AddressList, Domains, IpAuth, IpAuthRule, IpList, ListMode, RecipientList, SenderList,
+    SingleSenders, fold_entry,
+};
+pub use section::{Confirmed, Section, SectionName, UnknownSection};
 pub use submitter::{Basis, Submitter};
-pub use suppressions::{Suppressions, SuppressionsBuilder};
+pub use suppressions::{SuppressionReason, Suppressions, SuppressionsBuilder};
+pub use users::{PasswordHash, RateLimit, Standing, UserRule, Users};

@@ -6,9 +6,9 @@
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 
-use crate::mail::Mailbox;
+use serde::{Deserialize, Serialize};
 
-use super::SuppressionReason;
+use crate::mail::Mailbox;
 
 /// Each entry once, with its reason. Immutable; see [`SuppressionsBuilder`].
 #[derive(Clone, Default)]
@@ -189,6 +189,50 @@ impl SuppressionsBuilder {
 impl fmt::Debug for SuppressionsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SuppressionsBuilder({})", self.said.len())
+    }
+}
+
+/// Why an address is suppressed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SuppressionReason {
+    /// By hand.
+    Manual,
+    /// It complained.
+    Spam,
+    /// It unsubscribed.
+    Unsubscribe,
+    /// It does not exist.
+    Bounce,
+    /// The provider's own rules.
+    Compliance,
+    /// A reason that was not known when this was written.
+    Other,
+}
+
+impl SuppressionReason {
+    /// Reads the API's word.
+    pub fn read(word: &str) -> Self {
+        match word {
+            "manual" => Self::Manual,
+            "spam" => Self::Spam,
+            "unsubscribe" => Self::Unsubscribe,
+            "bounce" => Self::Bounce,
+            "compliance" => Self::Compliance,
+            _ => Self::Other,
+        }
+    }
+
+    /// One word, for replies and tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Spam => "spam",
+            Self::Unsubscribe => "unsubscribed",
+            Self::Bounce => "bounced",
+            Self::Compliance => "compliance",
+            Self::Other => "other",
+        }
     }
 }
 

@@ -203,7 +203,7 @@ class Storm:
                 waiting.discard(spool_id)
             return True
 
-        self.wait("mail to leave a full disk", have_left)
+        self.wait("mail to leave a full disk", have_left, waiting)
 
     def wait_for_empty_queue(self, what):
         def is_empty():
@@ -218,12 +218,12 @@ class Storm:
 
         self.wait(what, is_empty)
 
-    def wait(self, what, look):
+    def wait(self, what, look, waiting=()):
         try:
             wait_until(what, look, int(os.environ.get("CHAOS_PATIENCE", "900")))
         except AssertionError:
-            for row in self.queue(3):
-                print(json.dumps(self.trace(row["id"])))
+            for spool_id in sorted(waiting)[:3] or [row["id"] for row in self.queue(3)]:
+                print(json.dumps(self.trace(spool_id)))
             print("\n".join(self.ours.read_log().splitlines()[-20:]))
             subprocess.run(["ls", "-la", self.mount, f"{self.mount}/spool"])
             raise
