@@ -116,8 +116,8 @@ impl StartError {
                 "take that right away (chmod o-w), or set data_dir to a new directory inside it"
             }
             Self::Spool { source, .. } => match source {
-                SpoolError::Foreign | SpoolError::Damaged(_) => {
-                    "the files were left as they are: move spool.db, spool.db-wal, spool.db-journal and spool.db-open \
+                SpoolError::Foreign | SpoolError::Damaged(_) | SpoolError::Corrupt(_) => {
+                    "the files were left as they are: copy them first, then move spool.db, spool.db-wal, spool.db-journal and spool.db-open \
                      away together to start with an empty spool, or restore a backup"
                 }
                 SpoolError::Unreadable(_) => {

@@ -16,7 +16,10 @@ use super::record::{
     State, Submission, event_row,
 };
 use super::standing::Standing;
-use super::store::{Counts, DiskUse, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
+use super::store::{
+    Counts, DiskUse, DueBatch, Lane, RulesPart, SpoolError, Store, account_lane, lane_of,
+};
+use super::time::Seen;
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -33,7 +36,7 @@ struct Tables {
     last: i64,
     rules: BTreeMap<(String, String, u32), Bytes>,
     refusals: Vec<String>,
-    seen_at: Option<(Timestamp, i64)>,
+    seen: Option<Seen>,
 }
 
 #[derive(Clone)]
@@ -171,7 +174,7 @@ impl Store for MemoryStore {
         now: Timestamp,
         limit: usize,
         skip: &dyn Fn(DispatchKey) -> bool,
-    ) -> Result<(Vec<Leased>, Vec<DispatchKey>), SpoolError> {
+    ) -> Result<DueBatch, SpoolError> {
         let mut found: Vec<(DispatchKey, &Message, &Standing)> = self
             .tables
             .parts()
@@ -216,7 +219,10 @@ impl Store for MemoryStore {
             },
         };
         let leased = found.into_iter().take(limit).map(lease).collect();
-        Ok((leased, Vec::new()))
+        Ok(DueBatch {
+            leased,
+            ..DueBatch::default()
+        })
     }
 
     fn next_due(
@@ -337,12 +343,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn seen_at(&mut self) -> Result<Option<(Timestamp, i64)>, SpoolError> {
-        Ok(self.tables.seen_at)
+    fn seen(&mut self) -> Result<Option<Seen>, SpoolError> {
+        Ok(self.tables.seen)
     }
 
-    fn note_seen_at(&mut self, at: Timestamp, ahead_ms: i64) -> Result<(), SpoolError> {
-        self.tables.seen_at = Some((at, ahead_ms));
+    fn note_seen(&mut self, seen: Seen) -> Result<(), SpoolError> {
+        self.tables.seen = Some(seen);
         Ok(())
     }
 

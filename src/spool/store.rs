@@ -12,6 +12,7 @@ use super::record::{
     Settlement, State, Submission,
 };
 use super::standing::Standing;
+use super::time::Seen;
 
 /// One kind of storage. What becomes of a dispatch is decided in `Standing` (`standing.rs`) alone: a store reads and writes it.
 pub trait Store: Send {
@@ -22,7 +23,7 @@ pub trait Store: Send {
     /// Forgets everything since `begin`.
     fn rollback(&mut self);
 
-    /// Tells a disk that can't be read from a damaged database: both look alike to whoever reads a record.
+    /// Tells a disk that can't be read at all from a part of the database that can't be.
     fn explain(&mut self, error: SpoolError) -> SpoolError {
         error
     }
@@ -55,15 +56,14 @@ pub trait Store: Send {
         state: State,
         now: Timestamp,
     ) -> Result<Vec<String>, SpoolError>;
-    /// Due dispatches of one lane, oldest due time first; `skip` are leased. Beside them those that are
-    /// due, but can't be read.
+    /// Due dispatches of one lane, oldest due time first; `skip` are leased.
     fn due(
         &mut self,
         lane: Lane<'_>,
         now: Timestamp,
         limit: usize,
         skip: &dyn Fn(DispatchKey) -> bool,
-    ) -> Result<(Vec<Leased>, Vec<DispatchKey>), SpoolError>;
+    ) -> Result<DueBatch, SpoolError>;
     /// The earliest due time after `now` in this state.
     fn next_due(
         &mut self,
@@ -168,7 +168,7 @@ pub trait Store: Send {
             });
             let standing = match changed {
                 // One row that can't be read must not stop the others.
-                Err(SpoolError::Stale | SpoolError::Damaged(_)) => {
+                Err(SpoolError::Stale | SpoolError::Damaged(_) | SpoolError::Corrupt(_)) => {
                     tracing::error!(key = key.0, "an interrupted attempt can't be read");
                     continue;
                 }
@@ -190,10 +190,10 @@ pub trait Store: Send {
     /// The clock was changed by so many milliseconds: moves what open attempts are compared with, so that no event
     /// proves more than before.
     fn shift_doubts(&mut self, step_ms: i64) -> Result<(), SpoolError>;
-    /// The last time that was noted, and how far it was ahead of the civil clock; `None` in a new store.
-    fn seen_at(&mut self) -> Result<Option<(Timestamp, i64)>, SpoolError>;
+    /// The times that were last noted; `None` in a new store.
+    fn seen(&mut self) -> Result<Option<Seen>, SpoolError>;
     /// Notes what time it is.
-    fn note_seen_at(&mut self, at: Timestamp, ahead_ms: i64) -> Result<(), SpoolError>;
+    fn note_seen(&mut self, seen: Seen) -> Result<(), SpoolError>;
     /// Deletes up to `limit` messages that were settled before `before`.
     fn forget_settled(&mut self, before: Timestamp, limit: u32) -> Result<u32, SpoolError>;
 
@@ -314,6 +314,17 @@ impl Counts {
     }
 }
 
+/// What was found due.
+#[derive(Debug, Default)]
+pub struct DueBatch {
+    /// Oldest due time first.
+    pub leased: Vec<Leased>,
+    /// Due as well, but what is stored makes no sense.
+    pub damaged: Vec<DispatchKey>,
+    /// Due as well, but can't be read now; it may be later.
+    pub unreadable: Vec<DispatchKey>,
+}
+
 /// Why the spool could not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
@@ -326,6 +337,9 @@ pub enum SpoolError {
     /// The disk can't be read. The database need not be damaged: moving it away would lose its mail.
     #[error("the spool's disk can't be read")]
     Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Something of the database can't be read, and it is not known whether that is the disk's fault or the content's.
+    #[error("a part of the spool can't be read: its disk fails, or the database is damaged")]
+    Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database is damaged.
     #[error("the spool database is damaged")]
     Damaged(#[source] Box<dyn std::error::Error + Send + Sync>),

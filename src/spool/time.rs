@@ -6,11 +6,23 @@
 //! so that a step between two runs is seen as well.
 //!
 //! What would be deleted for its age is not deleted for a step forward alone: it may be taken back, as by a machine
-//! without a battery that is given a wrong date. For a day a step forward, or the time off, does not count as age.
+//! without a battery that is given a wrong date. For a day a step forward, or the time off, does not count as age; what
+//! counts is noted in the store as well, so that a restart under a wrong clock makes nothing old, either.
 
 use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
+
+/// The times of one moment, as they are noted in the store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Seen {
+    /// As due dates are stored.
+    pub at: Timestamp,
+    /// How far that is ahead of the civil clock, in milliseconds.
+    pub ahead_ms: i64,
+    /// The time that ages are counted to: the civil clock without the steps of the last day.
+    pub aged_to: Timestamp,
+}
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -26,10 +38,12 @@ pub(super) struct SpoolTime {
 }
 
 impl SpoolTime {
-    /// Begins at `wall`, but not before `seen_at`.
-    pub(super) fn new(wall: Timestamp, steady: Instant, seen_at: Option<Timestamp>) -> Self {
-        let ahead_ms = seen_at.map_or(0, |seen| seen.0.saturating_sub(wall.0).max(0));
-        let off = seen_at.map_or(0, |seen| wall.0.saturating_sub(seen.0).max(0));
+    /// Begins at `wall`, but not before what was seen.
+    pub(super) fn new(wall: Timestamp, steady: Instant, seen: Option<Seen>) -> Self {
+        let ahead_ms = seen.map_or(0, |seen| seen.at.0.saturating_sub(wall.0).max(0));
+        // Below zero where the clock was put back, as by a machine that forgets the date: what sets it right again
+        // adds up with it to the time off.
+        let off = seen.map_or(0, |seen| wall.0.saturating_sub(seen.aged_to.0));
         Self {
             wall,
             steady,
@@ -52,7 +66,7 @@ impl SpoolTime {
         self.forget_steps(steady);
         let full = self.steps.len() == STEPS_MAX;
         match self.steps.last_mut().filter(|_| full) {
-            Some((_, sum)) => *sum = sum.saturating_add(step),
+            Some((at, sum)) => (*at, *sum) = (steady, sum.saturating_add(step)),
             None => self.steps.push((steady, step)),
         }
         self.wall = wall;
@@ -60,15 +74,23 @@ impl SpoolTime {
         step
     }
 
-    /// The moment before which something was `age` ago whatever becomes of the last day's steps.
-    pub(super) fn surely_before(&mut self, age: Duration, steady: Instant) -> Timestamp {
+    /// The time that ages are counted to.
+    pub(super) fn aged_to(&mut self, steady: Instant) -> Timestamp {
         self.forget_steps(steady);
         let stepped = self
             .steps
             .iter()
             .fold(0_i64, |sum, (_, step)| sum.saturating_add(*step));
-        let before = self.read.before(age);
-        Timestamp(before.0.saturating_sub(stepped.max(0)))
+        Timestamp(self.read.0.saturating_sub(stepped.max(0)))
+    }
+
+    /// What is to be noted in the store.
+    pub(super) fn seen(&mut self, steady: Instant) -> Seen {
+        Seen {
+            at: self.now(),
+            ahead_ms: self.ahead_ms,
+            aged_to: self.aged_to(steady),
+        }
     }
 
     fn forget_steps(&mut self, steady: Instant) {
@@ -108,6 +130,14 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
 
+    fn seen(at: Timestamp) -> Seen {
+        Seen {
+            at,
+            ahead_ms: 0,
+            aged_to: at,
+        }
+    }
+
     #[test]
     fn it_follows_the_clock_forward_and_never_back() {
         let start = Clock.now();
@@ -131,7 +161,7 @@ mod tests {
     #[test]
     fn readings_that_are_cut_to_the_millisecond_add_up_to_nothing() {
         let start = Clock.now();
-        let mut time = SpoolTime::new(Timestamp(0), start, Some(Timestamp(7_200_000)));
+        let mut time = SpoolTime::new(Timestamp(0), start, Some(seen(Timestamp(7_200_000))));
         for read in 1..100_000u32 {
             let passed = Duration::from_micros(100) * read;
             let wall = Timestamp(i64::try_from(passed.as_millis()).unwrap_or(0));
@@ -143,9 +173,9 @@ mod tests {
     #[test]
     fn a_clock_that_was_put_back_between_two_runs_is_seen_at_the_next_start() {
         let start = Clock.now();
-        let time = SpoolTime::new(Timestamp(5_000), start, Some(Timestamp(65_000)));
+        let time = SpoolTime::new(Timestamp(5_000), start, Some(seen(Timestamp(65_000))));
         assert_eq!(time.now(), Timestamp(65_000));
-        let time = SpoolTime::new(Timestamp(5_000), start, Some(Timestamp(1_000)));
+        let time = SpoolTime::new(Timestamp(5_000), start, Some(seen(Timestamp(1_000))));
         assert_eq!(time.now(), Timestamp(5_000));
     }
 
@@ -156,19 +186,61 @@ mod tests {
         let wall = |days: i64| Timestamp(days * 24 * 3600 * 1000);
         let week = Duration::from_secs(7 * 24 * 3600);
         // Off for ten days.
-        let mut time = SpoolTime::new(wall(110), start, Some(wall(100)));
-        assert_eq!(time.surely_before(week, start), wall(93));
+        let mut time = SpoolTime::new(wall(110), start, Some(seen(wall(100))));
+        assert_eq!(time.aged_to(start).before(week), wall(93));
         time.read(wall(111), day(1));
-        assert_eq!(time.surely_before(week, day(1)), wall(104));
+        assert_eq!(time.aged_to(day(1)).before(week), wall(104));
         // A year ahead, and back within the day: nothing was old.
         time.read(wall(112 + 365), day(2));
-        assert_eq!(time.surely_before(week, day(2)), wall(105));
+        assert_eq!(time.aged_to(day(2)).before(week), wall(105));
         time.read(wall(112), day(2));
-        assert_eq!(time.surely_before(week, day(2)), wall(105));
+        assert_eq!(time.aged_to(day(2)).before(week), wall(105));
         // Ahead for good.
         time.read(wall(113 + 30), day(3));
-        assert_eq!(time.surely_before(week, day(3)), wall(106));
+        assert_eq!(time.aged_to(day(3)).before(week), wall(106));
         time.read(wall(114 + 30), day(4));
-        assert_eq!(time.surely_before(week, day(4)), wall(107 + 30));
+        assert_eq!(time.aged_to(day(4)).before(week), wall(107 + 30));
+    }
+
+    #[test]
+    fn a_machine_that_forgets_the_date_grows_old_all_the_same() {
+        let start = Clock.now();
+        let wall = |days: i64| Timestamp(days * 24 * 3600 * 1000);
+        let mut now = wall(20_000);
+        // Off for an hour each night, and without a date for the first minute.
+        for _ in 0..30 {
+            let mut time = SpoolTime::new(wall(0), start, Some(seen(now)));
+            now = Timestamp(now.0 + 3_600_000);
+            time.read(now, start + Duration::from_secs(60));
+            assert_eq!(time.aged_to(start), Timestamp(now.0 - 3_600_000 + 60_000));
+        }
+    }
+
+    #[test]
+    fn a_restart_under_a_wrong_clock_makes_nothing_old() {
+        let start = Clock.now();
+        let hour = |hours: u64| start + Duration::from_secs(hours * 3600);
+        let wall = |days: i64| Timestamp(days * 24 * 3600 * 1000);
+        let mut time = SpoolTime::new(wall(100), start, Some(seen(wall(100))));
+        time.read(wall(465), hour(1));
+        let noted = time.seen(hour(1));
+        let mut time = SpoolTime::new(wall(465), start, Some(noted));
+        let aged = time.aged_to(start);
+        assert!(aged.0 < wall(101).0, "{aged}");
+    }
+
+    #[test]
+    fn a_late_step_is_not_as_old_as_the_first_of_many() {
+        let start = Clock.now();
+        let wall = |seconds: i64| Timestamp(seconds * 1000);
+        let mut time = SpoolTime::new(wall(0), start, Some(seen(wall(0))));
+        for step in 1..=70 {
+            time.read(wall(step * 5), start);
+        }
+        let late = start + Duration::from_secs(23 * 3600);
+        time.read(wall(400_000_000), late);
+        let next = late + Duration::from_secs(2 * 3600);
+        time.read(wall(400_000_000 + 7200), next);
+        assert!(time.aged_to(next).0 < wall(200_000).0);
     }
 }

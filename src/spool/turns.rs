@@ -10,14 +10,14 @@ use std::collections::{HashMap, VecDeque};
 use crate::clock::Timestamp;
 
 use super::record::{DispatchKey, Leased, State};
-use super::store::{Lane, SpoolError, Store};
+use super::store::{DueBatch, Lane, SpoolError, Store};
 
 /// Where the last lease of each account ended.
 #[derive(Debug, Default)]
 pub(super) struct Turns(HashMap<(String, State), String>);
 
 impl Turns {
-    /// Due dispatches in fair order, at most `limit`; beside them those that can't be read.
+    /// Due dispatches in fair order, at most `limit`.
     pub(super) fn take(
         &mut self,
         store: &mut dyn Store,
@@ -26,7 +26,7 @@ impl Turns {
         limit: usize,
         except: &[String],
         skip: &dyn Fn(DispatchKey) -> bool,
-    ) -> Result<(Vec<Leased>, Vec<DispatchKey>), SpoolError> {
+    ) -> Result<DueBatch, SpoolError> {
         let mut lanes = store.due_lanes(account, state, now)?;
         lanes.retain(|lane| !except.contains(lane));
         let turn = (account.to_owned(), state);
@@ -36,7 +36,7 @@ impl Turns {
         }
         let share = limit.div_ceil(lanes.len().max(1));
         let mut left = limit;
-        let mut damaged = Vec::new();
+        let mut batch = DueBatch::default();
         let mut taken: Vec<(String, VecDeque<Leased>)> = Vec::new();
         for lane in lanes {
             if left == 0 {
@@ -47,12 +47,13 @@ impl Turns {
                 state,
                 name: &lane,
             };
-            let (leased, unreadable) = store.due(of, now, share.min(left), skip)?;
-            left -= leased.len();
-            damaged.extend(unreadable);
-            if !leased.is_empty() {
+            let found = store.due(of, now, share.min(left), skip)?;
+            left -= found.leased.len();
+            batch.damaged.extend(found.damaged);
+            batch.unreadable.extend(found.unreadable);
+            if !found.leased.is_empty() {
                 self.0.insert(turn.clone(), lane.clone());
-                taken.push((lane, leased.into()));
+                taken.push((lane, found.leased.into()));
             }
         }
         for (lane, leased) in taken.iter_mut().filter(|(_, leased)| leased.len() == share) {
@@ -66,18 +67,18 @@ impl Turns {
                 state,
                 name: lane,
             };
-            let (more, unreadable) = store.due(of, now, left, &skip)?;
-            left -= more.len();
-            damaged.extend(unreadable);
-            leased.extend(more);
+            let more = store.due(of, now, left, &skip)?;
+            left -= more.leased.len();
+            batch.damaged.extend(more.damaged);
+            batch.unreadable.extend(more.unreadable);
+            leased.extend(more.leased);
         }
-        let mut fair = Vec::with_capacity(limit - left);
         while !taken.is_empty() {
             for (_, leased) in &mut taken {
-                fair.extend(leased.pop_front());
+                batch.leased.extend(leased.pop_front());
             }
             taken.retain(|(_, leased)| !leased.is_empty());
         }
-        Ok((fair, damaged))
+        Ok(batch)
     }
 }

@@ -23,7 +23,9 @@ use super::record::{
     Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow, Settlement,
     State, Submission,
 };
-use super::store::{Counts, DiskUse, RulesPart, SpoolError, Store, account_lane, lane_of};
+use super::store::{
+    Counts, DiskUse, DueBatch, RulesPart, SpoolError, Store, account_lane, lane_of,
+};
 use super::time::SpoolTime;
 use super::turns::Turns;
 
@@ -118,10 +120,10 @@ impl Spool {
         clock: Clock,
     ) -> Result<Self, SpoolError> {
         let wall = clock.wall();
-        let seen = store.seen_at()?;
-        let time = SpoolTime::new(wall, clock.now(), seen.map(|(at, _)| at));
+        let seen = store.seen()?;
+        let time = SpoolTime::new(wall, clock.now(), seen);
         // What it was ahead by before was told before.
-        let back = time.ahead_ms() - seen.map_or(0, |(_, ahead_ms)| ahead_ms);
+        let back = time.ahead_ms() - seen.map_or(0, |seen| seen.ahead_ms);
         let next_key = store.last_key()?.0 + 1;
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let (arrived, arrivals) = watch::channel(0);
@@ -146,6 +148,7 @@ impl Spool {
             time,
             leases: HashMap::new(),
             in_flight: HashMap::new(),
+            unreadable: HashMap::new(),
             turns: Turns::default(),
             lanes: Arc::clone(&lanes),
         };
@@ -574,6 +577,8 @@ struct Writer {
     leases: HashMap<DispatchKey, Option<Instant>>,
     /// Until when an attempt may take.
     in_flight: HashMap<DispatchKey, Instant>,
+    /// How long each is put off that could not be read.
+    unreadable: HashMap<DispatchKey, Duration>,
     turns: Turns,
 }
 
@@ -687,7 +692,7 @@ impl Writer {
         let all = self.transaction(|writer| {
             let now = writer.time.now();
             if now.since(writer.seen_noted) >= SEEN_INTERVAL {
-                writer.store.note_seen_at(now, writer.time.ahead_ms())?;
+                writer.note_seen()?;
             }
             writes.iter().try_for_each(|(write, _)| match write {
                 write if writer.store.is_low() && write.brings_in() => Err(kept_for_handing_over()),
@@ -855,7 +860,7 @@ impl Writer {
             }
             Request::Forget(age, answer) => {
                 self.follow_clock();
-                let before = self.time.surely_before(age, self.clock.now());
+                let before = self.time.aged_to(self.clock.now()).before(age);
                 let done =
                     self.transaction(|writer| writer.store.forget_settled(before, FORGET_MAX));
                 self.answer(answer, done);
@@ -880,7 +885,11 @@ impl Writer {
             .retain(|_, expires_at| expires_at.is_none_or(|at| at > steady));
         let leases = &self.leases;
         let state = request.work.state();
-        let (leased, damaged) = self.turns.take(
+        let DueBatch {
+            leased,
+            damaged,
+            unreadable,
+        } = self.turns.take(
             self.store.as_mut(),
             (&request.account, state),
             now,
@@ -891,8 +900,12 @@ impl Writer {
         for key in damaged {
             self.hold_damaged(key);
         }
+        for key in unreadable {
+            self.put_off(key, steady);
+        }
         let expires_at = steady + self.settings.lease_ttl;
         for leased in &leased {
+            self.unreadable.remove(&leased.key);
             self.leases.insert(leased.key, Some(expires_at));
         }
         // Whoever has work comes back when it is done.
@@ -920,6 +933,18 @@ impl Writer {
             self.leases.insert(key, None);
         }
         self.publish_counts();
+    }
+
+    /// One message that can't be read must not stop the others, and may be readable later.
+    fn put_off(&mut self, key: DispatchKey, steady: Instant) {
+        let wait = self.unreadable.entry(key).or_insert(UNREADABLE_FIRST);
+        tracing::error!(
+            key = key.0,
+            again_in = wait.as_secs(),
+            "a stored message can't be read now: see the kernel's log for errors of the disk"
+        );
+        self.leases.insert(key, Some(steady + *wait));
+        *wait = (*wait * 2).min(UNREADABLE_MAX);
     }
 
     /// Due dates keep their distance whatever becomes of the clock; when open attempts began is told anew.
@@ -966,6 +991,11 @@ impl Writer {
         Ok(())
     }
 
+    fn note_seen(&mut self) -> Result<(), SpoolError> {
+        let seen = self.time.seen(self.clock.now());
+        self.store.note_seen(seen)
+    }
+
     /// A moment of the civil clock, as due dates are stored.
     fn stored(&self, at: Option<Timestamp>) -> Option<Timestamp> {
         at.map(|at| self.time.stored(at))
@@ -985,7 +1015,7 @@ impl Writer {
             if back > 0 {
                 writer.store.shift_doubts(-back)?;
             }
-            writer.store.note_seen_at(now, writer.time.ahead_ms())?;
+            writer.note_seen()?;
             Ok((interrupted, pulled))
         })?;
         if back >= milliseconds(CLOCK_STEP_MIN) {
@@ -1078,6 +1108,9 @@ const CLOCK_STEP_MIN: Duration = Duration::from_secs(60);
 const SEEN_INTERVAL: Duration = Duration::from_secs(30);
 /// Messages forgotten per request, so that accepting mail is not kept waiting.
 const FORGET_MAX: u32 = 500;
+/// A disk that retries a bad sector takes its time.
+const UNREADABLE_FIRST: Duration = Duration::from_secs(60);
+const UNREADABLE_MAX: Duration = Duration::from_secs(3600);
 /// No message ever has this number.
 const PROBE_KEY: MessageKey = MessageKey(0);
 

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import smtplib
+import sqlite3
 import subprocess
 import tempfile
 
@@ -220,6 +221,13 @@ def a_disk_that_cannot_be_read_is_not_called_damaged_and_serves_again_when_it_ca
         switch.touch()
         wait_until("the disk to be asked", lambda: "can't be read" in ours.read_log())
         assert sender.send(500_000) in (250, 452)
+        # Whoever looks for the reason must not give up the lock: no second process may come in.
+        with contextlib.closing(sqlite3.connect(f"{home}/spool/spool.db", timeout=0)) as other:
+            try:
+                other.execute("BEGIN EXCLUSIVE")
+                raise AssertionError("the database is not locked any more")
+            except sqlite3.OperationalError as error:
+                assert "locked" in str(error), error
         switch.unlink()
         wait_until("mail to be taken again", lambda: sender.send(500_000) == 250)
         metrics = get(f"http://{ours.admin}/metrics").decode()
@@ -227,6 +235,34 @@ def a_disk_that_cannot_be_read_is_not_called_damaged_and_serves_again_when_it_ca
         assert all(line.endswith(" 0") for line in held), held
         ours.stop()
         assert "damaged" not in ours.read_log()
+        check_delivered(binary, f"{home}/spool", sender)
+
+
+def one_bad_sector_keeps_back_one_message(binary):
+    with tempfile.TemporaryDirectory() as home:
+        shim, switch = shim_in(home)
+        settings = {"LD_PRELOAD": shim, "READ_FAILS": str(switch), "S2G__FORWARD__RETRY_MAX": "500ms"}
+        ours = gateway(binary, f"{home}/spool", NOBODY, settings)
+        sender = Sender(ours.port)
+        # Large enough that the start does not check every page.
+        assert [sender.send(30_000), *(sender.send(1_000_000) for _ in range(40))] == [250] * 41
+        ours.stop()
+        database = pathlib.Path(home, "spool", "spool.db").read_bytes()
+        # In the middle of the first message.
+        page = database.find(b"y" * 70, database.find(b"y" * 70) + 12_000) // 8192 * 8192
+        switch.write_text(f"{page} {page + 8192}")
+        provider = simulator(binary)
+        ours = gateway(binary, f"{home}/spool", f"{provider.found[0]}/v3", settings)
+        deliveries = Provider(provider.found[0])
+        wait_until("the others to be delivered", lambda: len(deliveries.all()) == 40)
+        wait_until("a word of the disk", lambda: "can't be read now" in ours.read_log())
+        rows = json.loads(get(f"http://{ours.admin}/api/queue"))
+        states = [json.loads(get(f"http://{ours.admin}/api/trace/{row['id']}"))["parts"][0]["state"] for row in rows]
+        assert states == ["queued"], states
+        ours.stop()
+        provider.stop()
+        switch.unlink()
+        sender.accepted = {1}
         check_delivered(binary, f"{home}/spool", sender)
 
 
@@ -242,5 +278,6 @@ def checks(binary):
         a_read_only_disk_is_a_452_and_mail_is_taken_again_when_it_is_writable,
         a_failing_sync_is_a_452_and_mail_is_taken_again_when_it_works,
         a_disk_that_cannot_be_read_is_not_called_damaged_and_serves_again_when_it_can,
+        one_bad_sector_keeps_back_one_message,
     ):
         yield check.__name__, lambda check=check: check(binary)

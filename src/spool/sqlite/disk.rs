@@ -9,8 +9,8 @@
 //! the log, somebody has taken the log away, and with it the newest mail.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -28,6 +28,7 @@ pub(super) struct Disk {
     database: PathBuf,
     reserve_octets: u64,
     reserve: Reserve,
+    beside_sqlite: Option<File>,
 }
 
 /// Where the room stands that is kept for handing mail over.
@@ -50,6 +51,7 @@ impl Disk {
             database: database.to_owned(),
             reserve_octets: (total / 16).clamp(RESERVE_MIN, RESERVE_MAX),
             reserve: Reserve::Absent,
+            beside_sqlite: None,
         }
     }
 
@@ -61,14 +63,32 @@ impl Disk {
             .clamp(64, LOG_PAGES_MAX)
     }
 
-    /// SQLite calls a page that can't be read for an I/O error damaged (`SQLITE_IOERR_CORRUPTFS`); so the files are
-    /// read once more without it.
+    /// Opens the database beside SQLite. Closing any descriptor of a file gives up all POSIX locks that the process has
+    /// on it, so this one must be closed after SQLite's; no other may be opened and closed meanwhile.
+    pub(super) fn watch(&mut self) -> io::Result<()> {
+        self.beside_sqlite = Some(File::open(&self.database)?);
+        Ok(())
+    }
+
+    /// Whether the disk can't be read at all, as where its file system was shut down.
     pub(super) fn explain(&self, error: SpoolError) -> SpoolError {
-        let SpoolError::Damaged(why) = error else {
+        match (error, &self.beside_sqlite) {
+            (SpoolError::Corrupt(why), Some(file)) => match read_ends(file) {
+                Err(error) => SpoolError::Unreadable(Box::new(error)),
+                Ok(()) => SpoolError::Corrupt(why),
+            },
+            (error, _) => error,
+        }
+    }
+
+    /// The same while SQLite has the database not open: then all of it can be read.
+    pub(super) fn explain_closed(&self, error: SpoolError) -> SpoolError {
+        let SpoolError::Corrupt(why) = error else {
             return error;
         };
+        let read = |path: &Path| io::copy(&mut File::open(path)?, &mut io::sink());
         let log = self.beside("db-wal");
-        match read_through(&self.database).and_then(|()| read_through(&log)) {
+        match read(&self.database).and_then(|_| read(&log)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 SpoolError::Unreadable(Box::new(error))
             }
@@ -269,17 +289,12 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Reads the beginning and the end of a file, and all of a small one.
-fn read_through(path: &Path) -> io::Result<()> {
-    let mut file = File::open(path)?;
-    let octets = file.metadata()?.len();
-    io::copy(&mut (&mut file).take(READ_OCTETS_MAX), &mut io::sink())?;
-    let end = octets.saturating_sub(READ_OCTETS_MAX);
-    if end > 0 {
-        file.seek(SeekFrom::Start(end.max(READ_OCTETS_MAX)))?;
-        io::copy(&mut file.take(READ_OCTETS_MAX), &mut io::sink())?;
-    }
-    Ok(())
+/// Reads the first and the last page.
+fn read_ends(file: &File) -> io::Result<()> {
+    let mut page = [0; 512];
+    file.read_at(&mut page, 0)?;
+    let last = file.metadata()?.len().saturating_sub(512);
+    file.read_at(&mut page, last).map(drop)
 }
 
 fn remove(path: &Path) {
@@ -295,8 +310,6 @@ const RESERVE_MIN: u64 = 512 * 1024;
 const RESERVE_MAX: u64 = 48 * 1024 * 1024;
 /// 32 MB between checkpoints: fewer interruptions, a bounded log.
 const LOG_PAGES_MAX: i64 = 4000;
-/// Read in less than a tenth of a second.
-const READ_OCTETS_MAX: u64 = 32 * 1024 * 1024;
 const KEEP_PAGES_MIN: i64 = 512;
 /// 2 MB at a time, so that mail is not kept waiting.
 const VACUUM_PAGES: u32 = 256;

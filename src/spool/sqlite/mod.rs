@@ -27,7 +27,10 @@ use super::record::{
     State, Submission, event_row,
 };
 use super::standing::{Standing, Trying, TryingMark};
-use super::store::{Counts, DiskUse, Lane, RulesPart, SpoolError, Store, account_lane, lane_of};
+use super::store::{
+    Counts, DiskUse, DueBatch, Lane, RulesPart, SpoolError, Store, account_lane, lane_of,
+};
+use super::time::Seen;
 
 /// See the module's documentation.
 pub struct SqliteStore {
@@ -417,7 +420,7 @@ impl Store for SqliteStore {
         now: Timestamp,
         limit: usize,
         skip: &dyn Fn(DispatchKey) -> bool,
-    ) -> Result<(Vec<Leased>, Vec<DispatchKey>), SpoolError> {
+    ) -> Result<DueBatch, SpoolError> {
         let mut found: Vec<Due> = Vec::new();
         {
             let mut statement = self
@@ -444,18 +447,19 @@ impl Store for SqliteStore {
                 }
             }
         }
-        let (mut leased, mut damaged) = (Vec::new(), Vec::new());
+        let mut batch = DueBatch::default();
         for due in found {
             let key = due.key;
             match self.load(due) {
-                Ok(loaded) => leased.push(loaded),
+                Ok(loaded) => batch.leased.push(loaded),
                 Err(error) => match self.explain(error) {
-                    SpoolError::Damaged(_) => damaged.push(key),
+                    SpoolError::Damaged(_) => batch.damaged.push(key),
+                    SpoolError::Corrupt(_) => batch.unreadable.push(key),
                     error => return Err(error),
                 },
             }
         }
-        Ok((leased, damaged))
+        Ok(batch)
     }
 
     fn next_due(
@@ -604,8 +608,8 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    fn seen_at(&mut self) -> Result<Option<(Timestamp, i64)>, SpoolError> {
-        let note = |name: &str| {
+    fn seen(&mut self) -> Result<Option<Seen>, SpoolError> {
+        let note = |name: &str| -> Result<Option<i64>, SpoolError> {
             self.connection
                 .query_row("SELECT value FROM note WHERE name = ?1", [name], |row| {
                     row.get(0)
@@ -613,12 +617,25 @@ impl Store for SqliteStore {
                 .optional()
                 .map_err(trouble)
         };
-        let (at, ahead_ms): (Option<i64>, Option<i64>) = (note("seen_at")?, note("ahead_ms")?);
-        Ok(at.map(|at| (Timestamp(at), ahead_ms.unwrap_or(0))))
+        let Some(at) = note("seen_at")? else {
+            return Ok(None);
+        };
+        let ahead_ms = note("ahead_ms")?.unwrap_or(0);
+        // Not noted by older versions.
+        let aged_to = note("aged_to")?.unwrap_or(at.saturating_sub(ahead_ms));
+        Ok(Some(Seen {
+            at: Timestamp(at),
+            ahead_ms,
+            aged_to: Timestamp(aged_to),
+        }))
     }
 
-    fn note_seen_at(&mut self, at: Timestamp, ahead_ms: i64) -> Result<(), SpoolError> {
-        for (name, value) in [("seen_at", at.0), ("ahead_ms", ahead_ms)] {
+    fn note_seen(&mut self, seen: Seen) -> Result<(), SpoolError> {
+        for (name, value) in [
+            ("seen_at", seen.at.0),
+            ("ahead_ms", seen.ahead_ms),
+            ("aged_to", seen.aged_to.0),
+        ] {
             self.execute(
                 "INSERT OR REPLACE INTO note (name, value) VALUES (?1, ?2)",
                 params![name, value],
@@ -878,7 +895,8 @@ pub(super) fn trouble(error: rusqlite::Error) -> SpoolError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SpoolError::InUse,
         Some(ErrorCode::NotADatabase) => SpoolError::Foreign,
-        Some(ErrorCode::DatabaseCorrupt) => SpoolError::Damaged(Box::new(error)),
+        // Also where a page can't be read for an I/O error (`SQLITE_IOERR_CORRUPTFS`).
+        Some(ErrorCode::DatabaseCorrupt) => SpoolError::Corrupt(Box::new(error)),
         Some(ErrorCode::DiskFull) => SpoolError::Full(Box::new(error)),
         Some(_) => SpoolError::Unwritable(Box::new(error)),
         None => SpoolError::Damaged(Box::new(error)),

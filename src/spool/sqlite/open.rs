@@ -20,7 +20,7 @@ impl SqliteStore {
     /// # Errors
     /// When the file is foreign, damaged, newer, in use, or can't be read or written.
     pub fn open(path: &Path) -> Result<Self, SpoolError> {
-        Self::open_file(path).map_err(|error| Disk::of(path).explain(error))
+        Self::open_file(path).map_err(|error| Disk::of(path).explain_closed(error))
     }
 
     fn open_file(path: &Path) -> Result<Self, SpoolError> {
@@ -54,6 +54,7 @@ impl SqliteStore {
             // It holds other people's mail.
             create(path).map_err(|error| SpoolError::Unwritable(Box::new(error)))?;
         }
+        disk.watch().map_err(unreadable)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(trouble)?;
         connection.set_prepared_statement_cache_capacity(64);
@@ -224,7 +225,7 @@ fn quick_check(connection: &Connection) -> Result<(), SpoolError> {
     if verdict == "ok" {
         Ok(())
     } else {
-        Err(damaged(&verdict))
+        Err(SpoolError::Corrupt(verdict.into()))
     }
 }
 
