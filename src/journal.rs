@@ -167,6 +167,16 @@ impl Journal {
         info!(spool_id = %id, finding, "looked up");
     }
 
+    /// The provider wants no look-ups for so long.
+    pub fn look_ups_throttled(&self, account: &str, waiting: usize, pause: Duration) {
+        tracing::warn!(
+            account,
+            waiting,
+            seconds = pause.as_secs(),
+            "look-ups throttled: mail in doubt waits"
+        );
+    }
+
     /// The key may not look up what became of a mail.
     pub fn look_up_forbidden(&self, account: &str) {
         counter!(telemetry::LOOK_UPS, "finding" => "forbidden").increment(1);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, Outcome};
 use crate::provider::ApiError;
 use crate::spool::{Attempt, Leased, Settlement, SpoolError, Transition};
@@ -86,12 +85,11 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         &mut outcome,
         account,
         &attempt,
-        now,
         // What may have been delivered is looked up once more before it is given up.
         over && !is_open,
         random,
     );
-    let next_at = transition.next_at();
+    let next_at = transition.next_in().map(|wait| now.after(wait));
     let doubtful = matches!(transition, Transition::InDoubt(..));
     let blamed = matches!(
         transition,
@@ -158,7 +156,6 @@ fn decide(
     outcome: &mut Outcome,
     account: AccountEffect,
     attempt: &Attempt,
-    now: Timestamp,
     over: bool,
     random: u32,
 ) -> Transition {
@@ -166,7 +163,7 @@ fn decide(
     // holds it back, and the others go first when it closes.
     let blameless = !matches!(account, AccountEffect::Fine | AccountEffect::Trouble);
     if let (true, Outcome::Deferred(why)) = (blameless, &outcome) {
-        return Transition::Paused(now, why.clone());
+        return Transition::Paused(why.clone());
     }
     if let (true, Outcome::Deferred(why)) = (over, &outcome) {
         *outcome = Outcome::Bounced(gave_up(settings, why.as_str()));
@@ -181,11 +178,9 @@ fn decide(
             request_id,
         },
         Outcome::Bounced(why) => Transition::Bounced(why),
-        Outcome::Deferred(why) => Transition::Waiting(now.after(wait), why),
+        Outcome::Deferred(why) => Transition::Waiting(wait, why),
         // A provider that answers everything with 500 must not be asked every 90 seconds for ever.
-        Outcome::Unknown(why) => {
-            Transition::InDoubt(now.after(settings.confirm_after.max(wait)), why)
-        }
+        Outcome::Unknown(why) => Transition::InDoubt(settings.confirm_after.max(wait), why),
     }
 }
 

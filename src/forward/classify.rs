@@ -5,7 +5,7 @@
 //! | 200, nothing failed, `succeeded ≥ 1` or an `email_id` | accepted | fine |
 //! | 200 with `failed ≥ 1` and `succeeded ≥ 1` or an `email_id` | unknown, and each recipient is asked for | fine |
 //! | 200 with `failed ≥ 1`, the reply inside is 5xx | bounced | fine |
-//! | the same with 4xx, without a code, or with one that is no refusal (RFC 5321 §4.2.1) | deferred | fine |
+//! | the same with 4xx, without a code, or with one that is no refusal or about a command | deferred | fine |
 //! | 200 that is neither | unknown | trouble |
 //! | disposition defer / bounce / unknown | deferred / bounced / unknown | trouble / fine / trouble |
 //! | disposition halt / quota / throttle | deferred | halted / paused / paused |
@@ -117,8 +117,9 @@ fn of_failure(text: &str) -> Classified {
         return of_disposition(disposition, diagnostic);
     }
     // Without a code speak the refusals that somebody can mend, such as that of a domain that is not verified.
+    // So do 500 to 504, which find fault with a command that the provider itself wrote (RFC 5321 §4.2.2).
     let outcome = match reply_code(text) {
-        Some(500..=599) => Outcome::Bounced(diagnostic),
+        Some(505..=599) if !Disposition::may_be_of_account(text) => Outcome::Bounced(diagnostic),
         _ => Outcome::Deferred(diagnostic),
     };
     Classified::new(outcome, AccountEffect::Fine)

@@ -59,18 +59,14 @@ struct Pace {
 }
 
 impl Pace {
-    /// Whether the answer asks for a pause; then none is made before it is over (provider-api 4: calls that are
-    /// refused count as well).
-    fn note(&mut self, answer: &Result<Answer, ApiError>, now: Instant) -> bool {
-        let Err(error) = answer else {
-            return false;
-        };
-        let Disposition::Throttle(wait) = error.disposition() else {
-            return false;
+    /// How long none is made, where the answer asks for that (provider-api 4: calls that are refused count as well).
+    fn throttled(&mut self, answer: &Result<Answer, ApiError>, now: Instant) -> Option<Duration> {
+        let Disposition::Throttle(wait) = answer.as_ref().err()?.disposition() else {
+            return None;
         };
         let pause = wait.unwrap_or(WINDOW).clamp(PAUSE_MIN, PAUSE_MAX);
         self.throttled_until = Some(now + pause);
-        true
+        Some(pause)
     }
 
     /// When the next one may be made, if not now.
@@ -131,14 +127,12 @@ async fn settle(shared: &Shared, doubts: Vec<Leased>, pace: &mut Pace, stop: &Ca
     }
     let looked_at = shared.clock.now();
     let answer = look_up(shared, &doubts, None, pace).await;
-    if pace.note(&answer, shared.clock.now()) {
-        return release(shared, doubts).await;
+    if let Some(pause) = pace.throttled(&answer, shared.clock.now()) {
+        return put_off(shared, doubts, &answer, pause).await;
     }
     if let Ok(Answer::TooMany) = answer {
         return settle_each(shared, doubts, pace, stop).await;
     }
-    // Looked at together, and looked at again together.
-    let again_at = shared.confirm_at();
     for doubt in doubts {
         let age = shared.clock.now().saturating_duration_since(looked_at);
         if stop.is_cancelled() || age > shared.settings.confirm_after.max(ANSWER_AGE_MIN) {
@@ -147,14 +141,28 @@ async fn settle(shared: &Shared, doubts: Vec<Leased>, pace: &mut Pace, stop: &Ca
             continue;
         }
         let found = answer.as_ref().map(|answer| answer.tells(shared, &doubt));
-        conclude(shared, doubt, found, again_at).await;
+        conclude(shared, doubt, found).await;
     }
 }
 
-/// They are due as before.
-async fn release(shared: &Shared, doubts: Vec<Leased>) {
+/// The provider wants no look-ups for so long. They are due as before; what has waited for too long is left to the
+/// operator.
+async fn put_off(
+    shared: &Shared,
+    doubts: Vec<Leased>,
+    answer: &Result<Answer, ApiError>,
+    pause: Duration,
+) {
+    shared
+        .journal
+        .look_ups_throttled(&shared.settings.account, doubts.len(), pause);
     for doubt in doubts {
-        shared.spool.release(&doubt).await;
+        match answer {
+            Err(error) if is_beyond_history(shared, &doubt) => {
+                conclude(shared, doubt, Err(error)).await;
+            }
+            _ => shared.spool.release(&doubt).await,
+        }
     }
 }
 
@@ -164,7 +172,8 @@ async fn settle_each(
     pace: &mut Pace,
     stop: &CancellationToken,
 ) {
-    for doubt in doubts {
+    let mut doubts = VecDeque::from(doubts);
+    while let Some(doubt) = doubts.pop_front() {
         if let Some(at) = pace.wait(shared.clock.now()) {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -179,27 +188,21 @@ async fn settle_each(
         // Of a mail that was taken in part every recipient is to be heard of.
         let recipient = recipient.filter(|_| !doubt.partly);
         let answer = look_up(shared, std::slice::from_ref(&doubt), recipient, pace).await;
-        if pace.note(&answer, shared.clock.now()) {
-            // The next in turn waits for the end of the pause, or for the stop.
-            shared.spool.release(&doubt).await;
-            continue;
+        if let Some(pause) = pace.throttled(&answer, shared.clock.now()) {
+            doubts.push_front(doubt);
+            return put_off(shared, doubts.into(), &answer, pause).await;
         }
         let found = answer.as_ref().map(|answer| answer.tells(shared, &doubt));
-        conclude(shared, doubt, found, shared.confirm_at()).await;
+        conclude(shared, doubt, found).await;
     }
 }
 
 /// What the look-up says becomes of the doubt; what is not known yet is looked at again then.
-async fn conclude(
-    shared: &Shared,
-    doubt: Leased,
-    found: Result<Option<Evidence>, &ApiError>,
-    again_at: Timestamp,
-) {
+async fn conclude(shared: &Shared, doubt: Leased, found: Result<Option<Evidence>, &ApiError>) {
     if found.as_ref().is_err_and(|error| error.is_not_offered()) {
         shared.journal.look_up_forbidden(&shared.settings.account);
     }
-    let finding = match judge(shared, &doubt, found, again_at) {
+    let finding = match judge(shared, &doubt, found) {
         Judgement::Settle(finding) => finding,
         Judgement::Repeat => return repeat(shared, doubt).await,
         Judgement::Hold(why) => {
@@ -228,15 +231,11 @@ enum Judgement {
     Hold(&'static str),
 }
 
-fn judge(
-    shared: &Shared,
-    doubt: &Leased,
-    found: Result<Option<Evidence>, &ApiError>,
-    again_at: Timestamp,
-) -> Judgement {
+fn judge(shared: &Shared, doubt: &Leased, found: Result<Option<Evidence>, &ApiError>) -> Judgement {
     let over = shared
         .trying()
         .is_over(doubt.trying, shared.settings.give_up_after);
+    let again_in = shared.settings.confirm_after;
     // The newest attempt's refusal says nothing of an older one that is open, too.
     let is_sole = doubt.doubt_since == doubt.attempted_at;
     let error = match found {
@@ -248,11 +247,11 @@ fn judge(
         }
         Ok(Some(Evidence::Refused(why, true))) => return Judgement::Settle(Finding::Refused(why)),
         Ok(Some(Evidence::Refused(why, false))) if is_sole => {
-            return Judgement::Settle(Finding::RefusedForNow(again_at, why));
+            return Judgement::Settle(Finding::RefusedForNow(again_in, why));
         }
         Ok(Some(Evidence::Refused(..) | Evidence::None)) => {
             return if doubt.looked_up + 1 < LOOKS {
-                Judgement::Settle(Finding::NotKnown(again_at))
+                Judgement::Settle(Finding::NotKnown(again_in))
             } else if over && !doubt.partly {
                 Judgement::Settle(Finding::GaveUp(gave_up(&shared.settings, NOT_KNOWN)))
             } else if is_beyond_history(shared, doubt) && !doubt.partly {
@@ -271,10 +270,10 @@ fn judge(
         Ok(None) => Diagnostic::new("more events than can be read"),
         Err(error) => Diagnostic::new(crate::journal::Chain(error).to_string()),
     };
-    if over {
+    if over || is_beyond_history(shared, doubt) {
         return Judgement::Hold(NOT_ASKED);
     }
-    Judgement::Settle(Finding::NotAsked(ask_again_at(shared, doubt), error))
+    Judgement::Settle(Finding::NotAsked(ask_again_in(shared, doubt), error))
 }
 
 /// Where somebody has the mail already, to send it to all again would be a copy too many each time.
@@ -287,11 +286,11 @@ fn repeated(doubt: &Leased) -> Judgement {
 }
 
 /// The longer it could not be asked, the longer until the next question.
-fn ask_again_at(shared: &Shared, doubt: &Leased) -> Timestamp {
+fn ask_again_in(shared: &Shared, doubt: &Leased) -> Duration {
     let now = shared.clock.wall();
     let since = doubt.doubt_since.unwrap_or(doubt.received_at);
     let (least, most) = (shared.settings.confirm_after, shared.settings.backoff.max);
-    now.after(now.since(since).clamp(least, most.max(least)))
+    now.since(since).clamp(least, most.max(least))
 }
 
 fn is_beyond_history(shared: &Shared, doubt: &Leased) -> bool {

@@ -117,11 +117,6 @@ impl Shared {
         }
     }
 
-    /// When a doubt is looked at again.
-    pub(super) fn confirm_at(&self) -> Timestamp {
-        self.clock.wall().after(self.settings.confirm_after)
-    }
-
     /// For jitter; predictable numbers would do no harm.
     pub(super) fn random(&self) -> u32 {
         let mut octets = [0; 4];

@@ -57,6 +57,12 @@ fn text(value: &Value) -> Option<String> {
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => return None,
         Value::Object(members) if members.is_empty() => return None,
+        // The words themselves, where they are the only text of it.
+        Value::Object(members)
+            if members.values().filter(|value| value.is_string()).count() == 1 =>
+        {
+            members.values().find_map(Value::as_str)?.to_owned()
+        }
         other => other.to_string(),
     };
     Some(text).filter(|text| !text.is_empty())

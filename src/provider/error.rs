@@ -193,47 +193,108 @@ impl Refusal {
 impl Disposition {
     /// Texts that speak of the account and not of the mail, wherever they turn up but in a quotation.
     pub fn of_account_text(text: &str) -> Option<Self> {
-        let text = without_quotations(&text.to_ascii_lowercase());
-        let any = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
-        if any(&[
-            "in the ip allow list",
-            "that ip address is not allowed to send",
-            "that ip address on this account is not allowed to send",
-            "username's account is not allowed to send",
-        ]) {
-            Some(Disposition::Halt)
-        } else if any(&["ratelimit exceeded", "rate limit exceeded"]) {
-            Some(Disposition::Throttle(None))
-        } else if any(&["monthly quota", "daily quota", "sending quota"]) {
-            Some(Disposition::Quota)
-        } else {
-            None
-        }
+        of_phrases(&without_quotations(&text.to_ascii_lowercase()))
+    }
+
+    /// Whether a text speaks of the account in a quotation, so that nobody can say who is meant.
+    pub fn may_be_of_account(text: &str) -> bool {
+        of_phrases(&text.to_ascii_lowercase()).is_some()
     }
 }
 
-/// What stands between quotation marks or angle brackets is the mail's: a subject, a file name, an address.
+fn of_phrases(text: &str) -> Option<Disposition> {
+    let any = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
+    if any(&[
+        "in the ip allow list",
+        "that ip address is not allowed to send",
+        "that ip address on this account is not allowed to send",
+        "username's account is not allowed to send",
+    ]) {
+        Some(Disposition::Halt)
+    } else if any(&["ratelimit exceeded", "rate limit exceeded"]) {
+        Some(Disposition::Throttle(None))
+    } else if any(&["monthly quota", "daily quota", "sending quota"]) {
+        Some(Disposition::Quota)
+    } else {
+        None
+    }
+}
+
+/// What stands between quotation marks or angle brackets is the mail's: a subject, a file name, an address. Where next
+/// to nothing else is said, the quotation is the reply itself.
 fn without_quotations(text: &str) -> String {
     let mut rest = text;
     let mut kept = String::with_capacity(text.len());
-    while let Some(start) = rest.find(['"', '<', '“']) {
-        let opened = rest[start..].chars().next().unwrap_or_default();
-        let inside = &rest[start + opened.len_utf8()..];
-        let closed = match opened {
-            '<' => '>',
-            '“' => '”',
-            same => same,
+    let mut before = ' ';
+    while let Some(letter) = rest.chars().next() {
+        let inside = &rest[letter.len_utf8()..];
+        let closing = match letter {
+            '"' => Some('"'),
+            '<' => Some('>'),
+            '\u{201c}' => Some('\u{201d}'),
+            // Elsewhere it is an apostrophe.
+            '\'' if !before.is_alphanumeric() => Some('\''),
+            _ => None,
         };
-        let Some((_, after)) = inside.split_once(closed) else {
-            break;
+        before = letter;
+        let Some(closing) = closing else {
+            kept.push(letter);
+            rest = inside;
+            continue;
         };
-        kept.push_str(&rest[..start]);
         kept.push(' ');
-        rest = after;
+        // The last of them closes: a file name may hold some of its own. What is cut off is quoted to its end.
+        rest = match letter {
+            '<' => inside.split_once(closing).map_or("", |(_, after)| after),
+            _ => inside.rsplit_once(closing).map_or("", |(_, after)| after),
+        };
     }
-    kept.push_str(rest);
-    kept
+    let words = kept.split_whitespace();
+    let said = words.filter(|word| word.len() > 1 && word.chars().all(char::is_alphabetic));
+    match said.count() {
+        0..=1 => text.to_owned(),
+        _ => kept,
+    }
 }
 
 /// Of what somebody else wrote for people.
 const WORDS_LETTERS_MAX: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_the_account_count_unless_they_are_quoted_from_the_mail() {
+        for (text, expected) in [
+            (
+                "550 that IP address is not allowed to send",
+                Some(Disposition::Halt),
+            ),
+            (
+                "550 \"API key ratelimit exceeded\" - Code(550)",
+                Some(Disposition::Throttle(None)),
+            ),
+            ("'over the monthly quota'", Some(Disposition::Quota)),
+            ("it isn't in the IP allow list", Some(Disposition::Halt)),
+            (
+                "it isn\u{2019}t in the IP allow list",
+                Some(Disposition::Halt),
+            ),
+            (
+                "that SMTP username's account is not allowed to send",
+                Some(Disposition::Halt),
+            ),
+            ("the file \"Daily quota.xls\" is not allowed", None),
+            ("the file \"5\" daily quota.pdf\" is not allowed", None),
+            ("the file 'daily quota.pdf' is not allowed", None),
+            ("the file \"a very long name with a daily quota in it", None),
+            ("the mailbox of <daily quota@example.com> is full", None),
+        ] {
+            assert_eq!(Disposition::of_account_text(text), expected, "{text}");
+        }
+        assert!(Disposition::may_be_of_account(
+            "the file \"Daily quota.xls\" is not allowed"
+        ));
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -254,21 +255,23 @@ pub enum Finding {
     KnownInPart(String, Diagnostic),
     /// It has refused the mail for good: to *bounced*.
     Refused(Diagnostic),
-    /// It has refused the newest attempt for now: to *waiting*, until the given time.
-    RefusedForNow(Timestamp, Diagnostic),
+    /// It has refused the newest attempt for now: to *waiting*, for so long.
+    RefusedForNow(Duration, Diagnostic),
     /// It does not know the mail, and trying goes on for too long: to *bounced*.
     GaveUp(Diagnostic),
-    /// It does not: to *in doubt* again, to be looked at from the given time on.
-    NotKnown(Timestamp),
-    /// It could not be asked: to *in doubt* again, to be looked at from the given time on.
-    NotAsked(Timestamp, Diagnostic),
+    /// It does not: to *in doubt* again, to be looked up after so long.
+    NotKnown(Duration),
+    /// It could not be asked: to *in doubt* again, to be looked up after so long.
+    NotAsked(Duration, Diagnostic),
 }
 
 impl Finding {
-    /// From when on it may be leased.
-    pub(super) fn due_at(&self) -> Option<Timestamp> {
+    /// After how long it may be leased. No point in time: the clock may be changed before it is stored.
+    pub(super) fn wait(&self) -> Option<Duration> {
         match self {
-            Self::RefusedForNow(at, _) | Self::NotKnown(at) | Self::NotAsked(at, _) => Some(*at),
+            Self::RefusedForNow(wait, _) | Self::NotKnown(wait) | Self::NotAsked(wait, _) => {
+                Some(*wait)
+            }
             Self::Known(_) | Self::KnownInPart(..) | Self::Refused(_) | Self::GaveUp(_) => None,
         }
     }
@@ -331,13 +334,13 @@ pub enum Transition {
     },
     /// To *bounced*.
     Bounced(Diagnostic),
-    /// To *waiting* until the given time, because of the message or the provider.
-    Waiting(Timestamp, Diagnostic),
-    /// To *waiting*, behind what is due at the given time, because of the account: no fault of the
-    /// message, whose time to live does not run.
-    Paused(Timestamp, Diagnostic),
-    /// To *in doubt*, to be settled from the given time on.
-    InDoubt(Timestamp, Diagnostic),
+    /// To *waiting* for so long, because of the message or the provider.
+    Waiting(Duration, Diagnostic),
+    /// To *waiting*, behind what is due now, because of the account: no fault of the message, whose time to live does
+    /// not run.
+    Paused(Diagnostic),
+    /// To *in doubt*, to be looked up after so long.
+    InDoubt(Duration, Diagnostic),
 }
 
 impl Transition {
@@ -350,18 +353,19 @@ impl Transition {
         }
     }
 
-    /// When it is next looked at; `None` where that is the account's business.
-    pub fn next_at(&self) -> Option<Timestamp> {
+    /// After how long it is tried or looked up again; `None` where that is the account's business.
+    pub fn next_in(&self) -> Option<Duration> {
         match self {
-            Self::Paused(..) => None,
-            other => other.due_at(),
+            Self::Paused(_) => None,
+            other => other.wait(),
         }
     }
 
-    /// From when on it may be leased.
-    pub(super) fn due_at(&self) -> Option<Timestamp> {
+    /// After how long it may be leased. No point in time: the clock may be changed before it is stored.
+    pub(super) fn wait(&self) -> Option<Duration> {
         match self {
-            Self::Waiting(at, _) | Self::Paused(at, _) | Self::InDoubt(at, _) => Some(*at),
+            Self::Waiting(wait, _) | Self::InDoubt(wait, _) => Some(*wait),
+            Self::Paused(_) => Some(Duration::ZERO),
             Self::Accepted { .. } | Self::Bounced(_) => None,
         }
     }
@@ -375,7 +379,7 @@ impl Transition {
             attempt: attempt.number,
             started_at: Some(attempt.started_at),
             diagnostic: None,
-            next_at: self.next_at(),
+            next_at: self.next_in().map(|wait| at.after(wait)),
             email_id: None,
             request_id: None,
         };
@@ -389,7 +393,7 @@ impl Transition {
                 ("accepted", None)
             }
             Self::Bounced(diagnostic) => ("bounced", Some(diagnostic)),
-            Self::Waiting(_, diagnostic) | Self::Paused(_, diagnostic) => {
+            Self::Waiting(_, diagnostic) | Self::Paused(diagnostic) => {
                 ("deferred", Some(diagnostic))
             }
             Self::InDoubt(_, diagnostic) => ("unknown", Some(diagnostic)),
@@ -540,17 +544,17 @@ impl EventRecord {
             Finding::Refused(why) | Finding::GaveUp(why) => {
                 ("bounced", Some(why.as_str().to_owned()), None, None)
             }
-            Finding::RefusedForNow(next_at, why) => (
+            Finding::RefusedForNow(wait, why) => (
                 "deferred",
                 Some(why.as_str().to_owned()),
-                Some(*next_at),
+                Some(at.after(*wait)),
                 None,
             ),
-            Finding::NotKnown(next_at) => ("not_found", None, Some(*next_at), None),
-            Finding::NotAsked(next_at, why) => (
+            Finding::NotKnown(wait) => ("not_found", None, Some(at.after(*wait)), None),
+            Finding::NotAsked(wait, why) => (
                 "not_asked",
                 Some(why.as_str().to_owned()),
-                Some(*next_at),
+                Some(at.after(*wait)),
                 None,
             ),
         };

@@ -761,7 +761,7 @@ impl Writer {
             Write::Insert(insert) => self.store.insert(
                 insert.key,
                 &insert.submission,
-                self.time.stored(insert.submission.received_at),
+                self.time.now(),
                 (insert.chunks, insert.octets),
                 &insert.rest,
             ),
@@ -769,11 +769,11 @@ impl Writer {
                 .store
                 .begin_attempt(attempt, self.time.now().after(self.settings.lease_ttl)),
             Write::Settle(attempt, settlement) => {
-                let due_at = self.stored(settlement.transition.due_at());
+                let due_at = self.due_in(settlement.transition.wait());
                 self.store.settle(attempt, settlement, due_at, now)
             }
             Write::Resolve(key, finding) => {
-                let due_at = self.stored(finding.due_at());
+                let due_at = self.due_in(finding.wait());
                 self.store.resolve(*key, finding, due_at, now)
             }
             Write::Hold(key, why) => self.store.hold(*key, why, now),
@@ -996,9 +996,9 @@ impl Writer {
         self.store.note_seen(seen)
     }
 
-    /// A moment of the civil clock, as due dates are stored.
-    fn stored(&self, at: Option<Timestamp>) -> Option<Timestamp> {
-        at.map(|at| self.time.stored(at))
+    /// The due date of what waits from now on.
+    fn due_in(&self, wait: Option<Duration>) -> Option<Timestamp> {
+        wait.map(|wait| self.time.now().after(wait))
     }
 
     /// Settles what the last run left: attempts that were cut off, and times by a clock that was put back since by

@@ -115,6 +115,15 @@ const ROWS: &[Act] = &[
         "400 Bad Request",
         r#"{"data":{"error":"This request is coming from an IP address that isn’t in the IP allow list"}}"#,
     ),
+    Act::Answer(
+        "200 OK",
+        r#"{"data":{"succeeded":0,"failed":1,"failures":[{"error":"550 that IP address is not allowed to send"}]}}"#,
+    ),
+    // A command that the provider wrote itself.
+    Act::Answer(
+        "200 OK",
+        r#"{"data":{"succeeded":0,"failed":1,"failures":["503-All RCPT commands were rejected with this error:\n503-unable to verify sender address\n503 Valid RCPT command must precede DATA"]}}"#,
+    ),
     // What is quoted is the mail's.
     Act::Answer(
         "200 OK",

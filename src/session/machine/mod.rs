@@ -228,9 +228,11 @@ impl Session {
         {
             return self.line_too_long();
         }
-        let begins = line.trim_ascii_start().get(..4);
-        self.tally.secret_may_follow |=
-            begins.is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"));
+        let mut words = line.split(u8::is_ascii_whitespace);
+        self.tally.secret_may_follow |= words.any(|word| {
+            let begins = word.get(..4);
+            begins.is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"))
+        });
         if self.is_idle(&command) && self.is_one_too_many() {
             return;
         }
@@ -486,6 +488,8 @@ impl Session {
     }
 
     fn line_too_long(&mut self) {
+        // Whatever it was: it may have been an AUTH.
+        self.tally.secret_may_follow = true;
         if self.tally.data_refused {
             return self.out_of_step();
         }
