@@ -355,6 +355,11 @@ mod tests {
             ("", vec![]),
             (" \"'A@b.test'\" <a@b.test>", vec!["a@b.test"]),
             (" bob@d.test (Bob, the builder)", vec!["bob@d.test"]),
+            // The second octet of a character may look like a sign.
+            (
+                " =?iso-2022-jp?b?GyRCJDwbKEI=?= <b@d.test>",
+                vec!["b@d.test"],
+            ),
         ] {
             let addresses: Vec<String> = addresses.into_iter().map(str::to_owned).collect();
             assert_eq!(read(value), (addresses, true), "{value:?}");
@@ -381,6 +386,18 @@ mod tests {
             " \"x, victim@v.test\" <a@b.test>",
             " =?utf-8?q?victim=40v.test=2C?= <a@b.test>",
             " a@b.test (x, victim@v.test)",
+            " =?shift_jis?q?x=B1=40v.test?= <a@b.test>",
+            " =?shift_jis?q?x=83=40=40v.test?= <a@b.test>",
+            " =?iso-2022-jp?q?=1B$B$<=1B(B=40v.test?= <a@b.test>",
+            " \"a b\"@b.test",
+            " <\"a b\"@b.test>",
+            " <\"a;b\"@b.test>",
+            " <\"a:b\"@b.test>",
+            " <\"a,b\"@b.test>",
+            " <\"a(b\"@b.test>",
+            " <\"a<b\"@b.test>",
+            " <\"a@b\"@b.test>",
+            " <\"a\\b\"@b.test>",
         ] {
             assert!(!read(value).1, "{value:?}: {:?}", read(value));
         }

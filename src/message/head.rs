@@ -381,18 +381,18 @@ fn is_name_octet(octet: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn split(message: &str, piece: usize) -> (String, String) {
+    fn split(message: &[u8], piece: usize) -> (String, String) {
         let mut collector = HeadCollector::new(1000);
         let mut body = Vec::new();
-        for bytes in message.as_bytes().chunks(piece) {
+        for bytes in message.chunks(piece) {
             let part = collector.feed(Bytes::copy_from_slice(bytes));
             body.extend_from_slice(&part.expect("a small header"));
         }
         let head = collector.finish().expect("a small header");
         body.extend_from_slice(&head.body);
         (
-            String::from_utf8(head.block).expect("text"),
-            String::from_utf8(body).expect("text"),
+            String::from_utf8_lossy(&head.block).into_owned(),
+            String::from_utf8_lossy(&body).into_owned(),
         )
     }
 
@@ -485,10 +485,21 @@ mod tests {
         ] {
             for piece in 1..=message.len().max(1) {
                 assert_eq!(
-                    split(message, piece),
+                    split(message.as_bytes(), piece),
                     (head.to_owned(), body.to_owned()),
                     "{message:?} in pieces of {piece}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn a_mark_of_utf_16_before_the_header_is_taken_off() {
+        for mark in [b"\xff\xfe", b"\xfe\xff"] {
+            let message = [&mark[..], b"A: 1\r\nBcc: h@y\r\n\r\nz"].concat();
+            for piece in 1..=message.len() {
+                let expected = ("A: 1\r\nBcc: h@y\r\n".to_owned(), "z".to_owned());
+                assert_eq!(split(&message, piece), expected, "in pieces of {piece}");
             }
         }
     }

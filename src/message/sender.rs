@@ -165,7 +165,7 @@ mod tests {
         );
     }
 
-    const HARMLESS: [&str; 14] = [
+    const HARMLESS: [&str; 18] = [
         "scan@example.com <scan@example.com>",
         "Kock, Arne <scan@example.com>",
         "\"scan@example.com\"",
@@ -180,8 +180,13 @@ mod tests {
         "mailto:scan@example.com",
         "=?utf-8?q?M=C3=BCller=2C_Arne?= <scan@example.com>",
         "=?utf-8?q?scan=40example.com?= <scan@example.com>",
+        // The second octet of a character may look like a sign.
+        "=?shift_jis?q?=83=40?= <scan@example.com>",
+        "=?gbk?q?=81=40?= <scan@example.com>",
+        "=?big5?q?=A1=40?= <scan@example.com>",
+        "=?iso-2022-jp?q?=1B$B$=40=1B(B?= <scan@example.com>",
     ];
-    const HIDING: [&str; 17] = [
+    const HIDING: [&str; 20] = [
         "boss@example.net <scan@example.com>",
         "\"boss@example.net\" <scan@example.com>",
         "\"x, boss@example.net\" <scan@example.com>",
@@ -192,10 +197,13 @@ mod tests {
         "\"boss@example.net\"@example.com",
         "=?utf-8?q?boss=40example.net?= <scan@example.com>",
         "=?utf-8?q?boss?= =?utf-8?q?=40example.net?= <scan@example.com>",
+        "=?utf-8?q?scan=40example.com?= =?utf-8?q?.boss.example.net?= <scan@example.com>",
         "=?ibm037?q?=82=96=A2=A2=7C=85=A7=81=94=97=93=85=4B=95=85=A3?= <scan@example.com>",
         "=??q?boss=40example.net?= <scan@example.com>",
         "x=?utf-8?q?boss=40example.net?= <scan@example.com>",
         "=?utf-8?q?boss=40example.net?=x <scan@example.com>",
+        "=?shift_jis?q?boss=B1=40example.net?= <scan@example.com>",
+        "=?iso-2022-jp?q?=1B$B$=40=1B(Bboss=40example.net?= <scan@example.com>",
         "=?utf-7?q?boss+AEA-example.net?= <scan@example.com>",
         "=?utf-8?q?=3D=3Futf-8=3Fq=3Fboss=3D40example.net=3F=3D?= <scan@example.com>",
         "=?utf-8?q?boss=0D=0ABcc=3A_x?= <scan@example.com>",
@@ -237,6 +245,24 @@ mod tests {
                 other => panic!("{value}: {other:?}"),
             };
             assert!(!shows_only_scan, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_from_with_a_word_that_not_everybody_decodes_alike_is_unreadable() {
+        for value in [
+            "=??q?Arne?= <scan@example.com>",
+            "=?*de?q?Arne?= <scan@example.com>",
+            "=?no-such-charset?q?Arne?= <scan@example.com>",
+            "x=?utf-8?q?Arne?= <scan@example.com>",
+            "=?utf-8?q?Arne?=x <scan@example.com>",
+            "=?utf-8?q?Arne?==?utf-8?q?Kock?= <scan@example.com>",
+        ] {
+            let head = format!("From: {value}\r\n");
+            assert_eq!(
+                header_sender(&HeaderView::new(head.as_bytes())),
+                HeaderSender::Unreadable(value.to_owned())
+            );
         }
     }
 }

@@ -173,4 +173,29 @@ mod tests {
         let lines = String::from_utf8(trace_headers(&complete, &received)).expect("text");
         assert_eq!(lines.matches("\r\n").count(), 4);
     }
+
+    #[test]
+    fn passes_are_counted_by_our_stamps_or_by_our_ids() {
+        let id = "019362b5a5c07b6d8f0e2f6a1c3d4e5f";
+        let stamp = |by: &str, id: &str| {
+            format!("Received: from x ([10.0.0.1])\r\n\tby {by} with ESMTP id {id};\r\n\tdate\r\n")
+        };
+        let ours = stamp("relay.b.c", id);
+        let ids = format!("X-Gateway-Id: {id}\r\nX-Original-Gateway-Id: {id}\r\n");
+        for (head, received, here) in [
+            (String::new(), 0, 0),
+            (ours.repeat(3), 3, 3),
+            (stamp("Relay.B.C", id), 1, 1),
+            (ids.clone(), 0, 2),
+            (ours.clone() + &ids, 1, 2),
+            (ours.repeat(3) + &ids, 3, 3),
+            // Another host's, or no id of a gateway.
+            (stamp("other.b.c", id), 1, 0),
+            (stamp("relay.b.c", "4711"), 1, 0),
+            ("Received: by relay.b.c; date\r\n".to_owned(), 1, 0),
+        ] {
+            let passes = Passes::of(&HeaderView::new(head.as_bytes()), "relay.b.c");
+            assert_eq!(passes, Passes { received, here }, "{head}");
+        }
+    }
 }

@@ -41,6 +41,40 @@ async fn a_plain_message_passes_byte_for_byte_behind_its_trace_headers() {
 }
 
 #[tokio::test]
+async fn a_header_that_was_mended_is_noted_and_not_byte_exact() {
+    let site = Site::start("").await;
+    let fields = "From: a@example.com\r\nTo: b@example.org\r\n";
+    for (message, mended) in [
+        (format!("{fields}\r\nx\r\n"), None),
+        (
+            format!("\u{feff}{fields}\r\nx\r\n"),
+            Some("opening_removed"),
+        ),
+        (format!("\r\n{fields}\r\nx\r\n"), Some("opening_removed")),
+        (
+            format!("X-A: 1\x0b2\r\n{fields}\r\nx\r\n"),
+            Some("controls_replaced"),
+        ),
+        (
+            format!("Subject : x\r\n{fields}\r\nx\r\n"),
+            Some("header_mended"),
+        ),
+    ] {
+        let id = site
+            .send("a@example.com", &["b@example.org"], &message)
+            .await;
+        let record = site.settled(id).await;
+        assert!(
+            record.origin.accepted_with.iter().eq(mended),
+            "{message:?}: {:?}",
+            record.origin
+        );
+        assert_eq!(record.parts[0].byte_exact, mended.is_none(), "{message:?}");
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn a_bcc_only_recipient_gets_it_and_a_header_recipient_without_rcpt_does_not() {
     let site = Site::start("").await;
     let message = "From: ann@example.com\r\nTo: bob@example.org, eve@example.org\r\n\
@@ -190,6 +224,27 @@ async fn a_message_that_comes_back_again_and_again_is_refused() {
 }
 
 #[tokio::test]
+async fn the_settings_say_how_often_a_message_may_come_back() {
+    let site = Site::start("[headers]\nmax_received = 6\nmax_passes = 2").await;
+    let mut client = site.client().await;
+    client.say("EHLO x").await.expect("250");
+    let received = "Received: from a by b; Thu, 1 Jan 1970 00:00:00 +0000\r\n";
+    let pass = "X-Gateway-Id: 1\r\n";
+    for (line, often, counts) in [
+        (received, 6, "6 Received headers, 0 passes"),
+        (pass, 2, "0 Received headers, 2 passes"),
+    ] {
+        let message =
+            |lines: usize| format!("{}From: a@example.com\r\n\r\nx\r\n", line.repeat(lines));
+        let to = ["b@example.org"];
+        client.send("a@example.com", &to, &message(often - 1)).await;
+        let reply = client.try_send("a@example.com", &to, &message(often)).await;
+        reply.expect(&format!("554 5.4.6 message loops: {counts}"));
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn an_anonymous_received_line_tells_recipients_nothing_of_the_lan() {
     let site = Site::start("[headers]\nreceived = \"anonymous\"").await;
     let id = site
@@ -242,7 +297,8 @@ async fn a_harmless_from_is_let_in_and_written_canonically() {
     ];
     for (number, from) in spellings.into_iter().enumerate() {
         let message = format!("From: {from}\r\nTo: b@example.org\r\n\r\nx\r\n");
-        cam.send("scan@example.com", &["b@example.org"], &message)
+        let id = cam
+            .send("scan@example.com", &["b@example.org"], &message)
             .await;
         let deliveries = site.delivered(number as u64 + 1).await;
         let raw = String::from_utf8_lossy(&deliveries[number].raw).into_owned();
@@ -257,6 +313,8 @@ async fn a_harmless_from_is_let_in_and_written_canonically() {
         let address = sender.rsplit(' ').next().unwrap().trim_matches(['<', '>']);
         assert_eq!(address, "scan@example.com", "{from}: {sender}");
         assert_eq!(field("X-Original-From").as_deref(), Some(from), "{raw}");
+        let record = site.settled(id).await;
+        assert_eq!(record.origin.accepted_with, ["from_rewritten"], "{from}");
     }
     site.stop().await;
 }

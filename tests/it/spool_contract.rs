@@ -431,8 +431,10 @@ async fn what_dispatches_have_in_common_is_stored_once_and_counted(spool: Spool)
         },
         ..submission("default", &["b@site.test", "c@site.test"])
     };
+    let plain = submission("default", &["b@site.test", "c@site.test"]);
     let octets = common.octets();
-    assert!(octets > common.size);
+    assert_eq!(octets, plain.octets() + common.shared.octets());
+    assert!(common.shared.octets() > edit.text.len() as u64);
     let id = store(&spool, common, b"x").await;
     assert_eq!(spool.lane_octets("default", "printer"), octets);
     for leased in lease(&spool, 2).await {
