@@ -381,3 +381,32 @@ fn safe(name: &str) -> std::path::PathBuf {
         .collect();
     Path::new(&name).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Settings as Configured, Sources};
+
+    #[test]
+    fn listeners_share_the_descriptors_that_there_are() {
+        let text = "data_dir = \"/tmp\"\n\
+                    [listeners.a]\nbind = \"127.0.0.1:2525\"\nmax_connections = 1000\n\
+                    [listeners.b]\nbind = \"127.0.0.1:2526\"\nmax_connections = 3000\n\
+                    [accounts.default]\napi_key = \"api-1\"\n";
+        let sources = Sources {
+            built_in: vec![text],
+            ..Sources::default()
+        };
+        let settings = Configured::load(&sources).expect("settings");
+        let config = Config::resolve(&settings).expect("a configuration");
+        let shares = |open_files: u64| {
+            let all = connections(&config, open_files);
+            (all["a"], all["b"])
+        };
+        assert_eq!(shares(1_000_000), (1000, 3000), "there are enough");
+        let (a, b) = shares(2000);
+        assert!((1000..2000).contains(&(a + b)), "{a} and {b}");
+        assert_eq!(b / a, 3, "{a} and {b}");
+        assert_eq!(shares(2), (1, 1), "nobody is left without");
+    }
+}

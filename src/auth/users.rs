@@ -417,4 +417,28 @@ mod tests {
             Checked::No(Some("cam".into()))
         );
     }
+
+    #[test]
+    fn a_wrong_plain_password_takes_as_long_as_a_hash_where_there_are_any() {
+        let user = |name: &str, verifier: Verifier| User {
+            device: name.into(),
+            username: name.to_owned(),
+            verifier,
+        };
+        let authenticator = Authenticator::new([
+            user("cam", Verifier::Password(Secret::new("p".to_owned()))),
+            user("ricoh", Verifier::Hash(Secret::new(NOBODY.to_owned()))),
+        ]);
+        let authenticator = authenticator.expect("users");
+        let check = |password| {
+            let given = sign_in("cam", password);
+            authenticator.check(&given, &Rules::default(), "lan")
+        };
+        assert_eq!(check("p"), yes("cam"));
+        assert_eq!(check("q"), Checked::Unsure);
+        assert_eq!(
+            authenticator.check_slowly(&sign_in("cam", "q")),
+            Checked::No(Some("cam".into()))
+        );
+    }
 }

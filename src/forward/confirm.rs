@@ -271,4 +271,13 @@ mod tests {
             "nothing is known of the other"
         );
     }
+
+    #[test]
+    fn what_the_records_call_a_mail_is_cleaned_and_cut() {
+        let mut taken = event("delivered", "a@b.test", NEWEST);
+        taken.email_id = Some(format!("e\u{1b}[2J\r\n\u{202e}{}", "x".repeat(20_000)));
+        let name = format!("e[2J{}", "x".repeat(124));
+        let found = found(&[taken], &["a@b.test"], false);
+        assert_eq!(found, Evidence::Taken(name, None));
+    }
 }

@@ -195,3 +195,24 @@ impl Drop for Place {
         taken.retain(|other| !Arc::ptr_eq(other, &self.wait));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_no_more_connections_than_places() {
+        let bounds = Bounds {
+            connections: 2,
+            ..Bounds::DEFAULT
+        };
+        let places = Arc::new(Places::new(bounds, Clock));
+        let [first, second, third] = [(); 3].map(|()| places.admit().expect("a place"));
+        assert!(first.wait.over.is_cancelled(), "the longest silent");
+        assert!(!second.wait.over.is_cancelled());
+        let _asked = [second.wait.asked(), third.wait.asked()];
+        assert!(places.admit().is_none(), "both are being answered");
+        drop(second);
+        assert!(places.admit().is_some(), "its place is given back");
+    }
+}

@@ -218,7 +218,7 @@ const HEAD_OCTETS_MAX: usize = 64 * 1024;
 #[cfg(test)]
 mod tests {
     use axum::routing::{get, post};
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
     use tokio_util::sync::DropGuard;
 
     use super::*;
@@ -232,9 +232,8 @@ mod tests {
         idle: Duration::from_secs(2),
     };
 
-    async fn door() -> (SocketAddr, DropGuard) {
-        let stop = CancellationToken::new();
-        let router = Router::new()
+    fn router() -> Router {
+        Router::new()
             .route(
                 "/",
                 get(|| async { "here" }).post(|body: String| async move { body }),
@@ -245,9 +244,13 @@ mod tests {
                     tokio::time::sleep(QUICK.idle + QUICK.head).await;
                     "done"
                 }),
-            );
+            )
+    }
+
+    async fn door() -> (SocketAddr, DropGuard) {
+        let stop = CancellationToken::new();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let bound = serve(any, None, router, QUICK, stop.clone())
+        let bound = serve(any, None, router(), QUICK, stop.clone())
             .await
             .expect("a door");
         (bound, stop.drop_guard())
@@ -335,5 +338,73 @@ mod tests {
         }
         assert_eq!(next(&mut silent[0]).await, "");
         assert!(next(&mut busy).await.contains("done"));
+    }
+
+    /// A client without a socket, whose time can be paused.
+    fn talk(bounds: Bounds) -> DuplexStream {
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let door = Door {
+            acceptor: None,
+            router: router(),
+            bounds,
+            clock: Clock,
+            stop: CancellationToken::new(),
+        };
+        let wait = Arc::new(Wait::new(bounds, Clock));
+        tokio::spawn(door.talk(server, false, wait));
+        client
+    }
+
+    fn head_of_post(octets: usize) -> String {
+        format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {octets}\r\n\r\n")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_has_so_long_for_the_first_head_and_for_a_body() {
+        let (head, body) = (Bounds::DEFAULT.head, Bounds::DEFAULT.body);
+        let (post, pause) = (head_of_post(100), Duration::from_secs(9));
+        for (pieces, takes, answer) in [
+            (vec![], head, ""),
+            (vec!["GET"; 9], head, ""),
+            (vec![&*post], body, "HTTP/1.1 400"),
+            ([vec![&*post], vec!["1"; 99]].concat(), body, "HTTP/1.1 400"),
+        ] {
+            let (mut answers, mut questions) = tokio::io::split(talk(Bounds::DEFAULT));
+            let began = Clock.now();
+            let asking = async {
+                for piece in &pieces {
+                    if questions.write_all(piece.as_bytes()).await.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(pause).await;
+                }
+                std::future::pending().await
+            };
+            let mut answered = String::new();
+            tokio::select! {
+                _ = answers.read_to_string(&mut answered) => {}
+                () = asking => {}
+            }
+            let took = Clock.now() - began;
+            let first = pieces.first();
+            assert!(answered.starts_with(answer), "{first:?}: {answered:?}");
+            assert_eq!(took.as_secs(), takes.as_secs(), "{first:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_a_size_that_it_may_have() {
+        let bounds = Bounds {
+            body_octets: 1000,
+            ..Bounds::DEFAULT
+        };
+        for (octets, answer) in [(1000, "HTTP/1.1 200"), (1001, "HTTP/1.1 400")] {
+            let mut client = talk(bounds);
+            let request = head_of_post(octets) + &"x".repeat(octets);
+            client.write_all(request.as_bytes()).await.expect("written");
+            let mut answered = vec![0; 12];
+            client.read_exact(&mut answered).await.expect("an answer");
+            assert_eq!(answered, answer.as_bytes(), "{octets}");
+        }
     }
 }

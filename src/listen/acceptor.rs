@@ -321,3 +321,132 @@ static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 const BACKLOG: i32 = 4096;
 
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use arc_swap::ArcSwap;
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+    use super::*;
+    use crate::auth::{Authenticator, User, Verifier, hash_password};
+    use crate::config::Secret;
+    use crate::intake::IntakeSettings;
+    use crate::mail::{Hidden, Mismatch, ReceivedDetail};
+    use crate::message::{LoopLimits, PlanSettings};
+    use crate::rules::{
+        AccountRules, Confirmed, ListenerRule, Rules, Section, Standing, UserRule, Users,
+    };
+    use crate::session::{Leniency, Limits};
+    use crate::spool::{MemoryStore, SpaceLimits, Spool, SpoolSettings};
+
+    /// Of an account with a user, and a device.
+    fn intake(directory: &Path, device: Option<User>) -> Intake {
+        let mut users = Users::default();
+        users.insert(UserRule {
+            name: "printer1".into(),
+            standing: Standing::Allowed,
+            limit: None,
+            password: hash_password("right-1"),
+        });
+        let account = AccountRules {
+            users: Section::known(Arc::new(users), Confirmed::default()),
+            ..AccountRules::default()
+        };
+        let listener = ListenerRule {
+            account: "default".into(),
+            trust: Vec::new(),
+            require_tls: false,
+        };
+        let mut rules = Rules::default();
+        rules.accounts.insert("default".into(), Arc::new(account));
+        rules.listeners.insert("lan".into(), listener);
+        let store = Box::new(MemoryStore::default());
+        let authenticator = Authenticator::new(device).expect("users");
+        Intake::new(
+            Spool::start(store, SpoolSettings::default(), Clock).expect("a spool"),
+            tokio::sync::watch::channel(Arc::new(rules)).1,
+            Arc::new(ArcSwap::from_pointee(authenticator)),
+            tokio::sync::mpsc::channel(1).0,
+            (Journal, Clock),
+            IntakeSettings {
+                hostname: "relay.test".to_owned(),
+                plan: PlanSettings {
+                    mismatch: Mismatch::Rewrite,
+                    hidden: Hidden::Separate,
+                },
+                received: ReceivedDetail::Full,
+                loops: LoopLimits {
+                    received_max: 50,
+                    passes_max: 5,
+                },
+                head_octets_max: 1000,
+                space: SpaceLimits {
+                    spool_octets_max: u64::MAX,
+                    account_octets_max: Default::default(),
+                    lane_octets_max: u64::MAX,
+                    free_octets_min: 0,
+                    directory: directory.to_owned(),
+                },
+            },
+        )
+    }
+
+    /// The reply to EHLO of a client of this address.
+    async fn greeted(peer: &str, device: Option<User>) -> String {
+        let directory = tempfile::tempdir().expect("a directory");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let networks = ["127.0.0.0/8", "10.0.0.0/8"];
+        let settings = ListenerSettings {
+            name: "lan".into(),
+            tls: TlsMode::None,
+            clear_auth: networks.map(|network| network.parse().expect("one")).into(),
+            connections_max: 10,
+            connections_per_address_max: 10,
+            session: Settings {
+                hostname: "relay.test".to_owned(),
+                starttls: false,
+                auth_offered: false,
+                auth_in_clear: false,
+                leniency: Leniency::DEVICE,
+                limits: Limits::default(),
+            },
+        };
+        let intake = Arc::new(intake(directory.path(), device));
+        let listener =
+            Listener::bind(&[any], settings, intake, Journal, Clock).expect("a listener");
+        let client = TcpStream::connect(listener.addresses()[0]);
+        let (client, accepted) = tokio::join!(client, listener.sockets[0].accept());
+        let (mut client, shared) = (BufReader::new(client.expect("a client")), listener.shared);
+        let peer: SocketAddr = peer.parse().expect("an address");
+        let place = shared.places.admit(peer.ip(), false).expect("a place");
+        let stream = accepted.expect("a connection").0;
+        tokio::spawn(run(stream, peer, shared, place, CancellationToken::new()));
+        client.write_all(b"EHLO test\r\n").await.expect("written");
+        let mut text = String::new();
+        while !text.contains("250 ") {
+            let read = client.read_line(&mut text).await.expect("a line");
+            assert!(read > 0, "{text}");
+        }
+        text
+    }
+
+    #[tokio::test]
+    async fn passwords_are_asked_for_in_clear_on_this_machine_and_where_devices_have_them() {
+        let device = || User {
+            device: "cam".into(),
+            username: "camera1".to_owned(),
+            verifier: Verifier::Password(Secret::new("right-2".to_owned())),
+        };
+        for (peer, device, offered) in [
+            ("127.0.0.1:4711", None, true),
+            ("10.0.5.17:4711", None, false),
+            ("10.0.5.17:4711", Some(device()), true),
+            ("192.0.2.17:4711", Some(device()), false),
+        ] {
+            let text = greeted(peer, device).await;
+            assert_eq!(text.contains("AUTH"), offered, "{peer}: {text}");
+        }
+    }
+}

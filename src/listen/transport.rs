@@ -206,3 +206,44 @@ const LINGER_MAX: Duration = Duration::from_secs(2);
 const LINGER_OCTETS_MAX: usize = 1024 * 1024;
 /// How often is looked whether a client is still there.
 const LEFT_LOOK: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use rustls::{AlertDescription as Alert, PeerIncompatible as Lacks};
+
+    use super::*;
+
+    #[test]
+    fn a_failed_handshake_is_told_by_its_cause() {
+        let lacks = rustls::Error::PeerIncompatible;
+        let alert = rustls::Error::AlertReceived;
+        for (error, fault) in [
+            (lacks(Lacks::Tls12NotOffered), TlsFault::Version),
+            (alert(Alert::ProtocolVersion), TlsFault::Version),
+            (lacks(Lacks::NoCipherSuitesInCommon), TlsFault::Suites),
+            (alert(Alert::HandshakeFailure), TlsFault::Suites),
+            (lacks(Lacks::NoKxGroupsInCommon), TlsFault::Curve),
+            (lacks(Lacks::NamedGroupsExtensionRequired), TlsFault::Curve),
+            (lacks(Lacks::NoEcPointFormatsInCommon), TlsFault::Curve),
+            (
+                lacks(Lacks::NoSignatureSchemesInCommon),
+                TlsFault::Signature,
+            ),
+            (
+                lacks(Lacks::SignatureAlgorithmsExtensionRequired),
+                TlsFault::Signature,
+            ),
+            (alert(Alert::UnknownCA), TlsFault::Distrusted),
+            (alert(Alert::BadCertificate), TlsFault::Distrusted),
+            (alert(Alert::UserCanceled), TlsFault::Left),
+            (alert(Alert::InternalError), TlsFault::Other),
+            (rustls::Error::DecryptError, TlsFault::Other),
+        ] {
+            let words = format!("{error:?}");
+            let error = io::Error::new(io::ErrorKind::InvalidData, error);
+            assert_eq!(fault_behind(&error), fault, "{words}");
+        }
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(fault_behind(&reset), TlsFault::Left);
+    }
+}

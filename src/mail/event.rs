@@ -380,4 +380,23 @@ mod tests {
         let auth = refusal_hint(&reply::HELO_BEFORE_AUTH);
         assert!(auth.contains("AUTH") && !auth.contains("MAIL"), "{auth}");
     }
+
+    #[test]
+    fn every_cause_of_a_failed_handshake_has_a_remedy_of_its_own() {
+        for (fault, remedy) in [
+            (TlsFault::Version, "switch 1.2 on"),
+            (TlsFault::Suites, "ECDHE with AES-GCM"),
+            (TlsFault::Curve, "X25519, P-256, P-384"),
+            (TlsFault::Signature, "SHA-2 with RSA"),
+            (TlsFault::Distrusted, "import it into the device"),
+            (TlsFault::Left, "don't believe the certificate"),
+            (TlsFault::PlainText, "in clear where TLS is to start"),
+            (TlsFault::Sslv2, "switch SSLv2 off"),
+            (TlsFault::TooSlow, "half a minute"),
+            (TlsFault::Other, "see the debug log"),
+        ] {
+            let hint = SessionEvent::TlsFailed(fault).hint();
+            assert!(hint.contains(remedy), "{fault:?}: {hint}");
+        }
+    }
 }

@@ -82,3 +82,21 @@ fn count(value: &Value) -> Option<u64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_provider_calls_a_mail_is_cleaned_and_cut() {
+        let nasty = format!("n\u{1b}[2J\u{9b}\r\n\u{202e}{}", "x".repeat(20_000));
+        let clean = format!("n[2J{}", "x".repeat(124));
+        let result = SendResult::from(json!({ "email_id": nasty, "schedule_id": nasty }));
+        assert_eq!(result.email_id.as_ref(), Some(&clean));
+        assert_eq!(result.schedule_id.as_ref(), Some(&clean));
+        let result = SendResult::from(json!({ "email_id": "\u{1b}", "schedule_id": "" }));
+        assert_eq!((result.email_id, result.schedule_id), (None, None));
+    }
+}

@@ -262,7 +262,25 @@ const WORDS_LETTERS_MAX: usize = 500;
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn names_and_words_of_a_refusal_are_cleaned_and_cut() {
+        let nasty = |first: &str| format!("{first}\u{1b}[2J\r\n\u{202e}{}", "x".repeat(20_000));
+        let name = |first: &str| Some(format!("{first}[2J{}", "x".repeat(124)));
+        let words = |first: &str| format!("{first} [2J   {}", "x".repeat(492));
+        let answer = json!({"request_id": nasty("r"), "data": {
+            "error_code": nasty("c"), "error": nasty("e"),
+            "field_validation_errors": {"fieldname": nasty("f"), "message": nasty("m")},
+        }});
+        let refusal = Refusal::read(400, answer.to_string().as_bytes(), None);
+        assert_eq!(Some(refusal.request_id), name("r"));
+        assert_eq!(refusal.error_code, name("c"));
+        assert_eq!(refusal.error, Some(words("e")));
+        assert_eq!(refusal.field, name("f").map(|name| (name, words("m"))));
+    }
 
     #[test]
     fn words_of_the_account_count_unless_they_are_quoted_from_the_mail() {

@@ -383,6 +383,12 @@ mod tests {
             ),
             (Some("new"), Some(true), None, Standing::Allowed),
             (Some("new"), None, None, blocked("unknown status \"new\"")),
+            (
+                Some(&*format!("new\u{9b}[2J\n{}", "x".repeat(200))),
+                None,
+                None,
+                blocked(&format!("unknown status \"new [2J {}\"", "x".repeat(32))),
+            ),
             (None, None, None, blocked("the answer has no status")),
             (None, None, Some(&before), before.clone()),
             (None, None, Some(&Standing::Allowed), Standing::Allowed),
@@ -471,5 +477,15 @@ mod tests {
         };
         assert_eq!(limit("PRINTER1"), Some((5, 1800)));
         assert_eq!(limit("ups"), Some((25, 3600)));
+    }
+
+    #[test]
+    fn odd_entries_are_shown_cleaned_and_cut_and_only_the_first_of_them() {
+        let mut odd = Odd::default();
+        for number in 0..50 {
+            odd.add(format!("{number}\u{1b}[2J\n\u{202e}{}", "x".repeat(20_000)));
+        }
+        assert_eq!((odd.count, odd.first.len()), (50, ODD_SHOWN_MAX));
+        assert_eq!(odd.first[0], format!("0 [2J  {}", "x".repeat(193)));
     }
 }

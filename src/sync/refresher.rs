@@ -738,3 +738,78 @@ const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
 /// The vendor shuts callers out for at least a minute (provider-api 4).
 const THROTTLE_PAUSE: Duration = Duration::from_secs(60);
 const NOT_PERMITTED_PAUSE: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+    use crate::http::{ClientSettings, client};
+    use crate::provider::{Account, Deadlines};
+    use crate::rules::Rules;
+    use crate::simulator::{Fault, ScriptedFault, SimulatedAccount, Simulator};
+    use crate::spool::{MemoryStore, SpoolSettings};
+
+    #[tokio::test]
+    async fn what_could_not_be_asked_is_due_once_the_account_answers_again() {
+        let (key, stop) = ("api-1", CancellationToken::new());
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let simulator = Simulator::start(any, SimulatedAccount::sample(key), stop.clone());
+        let simulator = simulator.await.expect("a simulator");
+        let patience = Duration::from_secs(30);
+        let settings = ClientSettings {
+            connect_timeout: patience,
+            ca_file: None,
+            proxy: false,
+        };
+        let account = Account {
+            base_url: simulator.api_url(),
+            key: Secret::new(key.to_owned()),
+        };
+        let deadlines = Deadlines {
+            connect: patience,
+            answer: patience,
+            upload_rate_min: 1,
+        };
+        let provider = Provider::new(client(&settings).expect("a client"), account, deadlines);
+        let store = Box::new(MemoryStore::default());
+        let spool = Spool::start(store, SpoolSettings::default(), Clock).expect("a spool");
+        let hour = Duration::from_secs(3600);
+        let settings = SyncSettings {
+            interval: hour,
+            suppressions_full: hour,
+            shrink_guard: hour,
+            stale_after: hour,
+            user_sign_in: false,
+        };
+        let publisher = Publisher::new(Rules::default());
+        let around = (Journal, Clock);
+        let mut synchroniser =
+            Synchroniser::load("default", provider, spool, publisher, around, settings).await;
+        for section in SectionName::ALL {
+            assert!(synchroniser.look(section, false).await, "{section}");
+        }
+        simulator.script([ScriptedFault {
+            endpoint: None,
+            times: 1,
+            fault: Fault::Status {
+                status: 401,
+                body: String::new(),
+                retry_after: None,
+            },
+        }]);
+        let due = |synchroniser: &Synchroniser| -> Vec<SectionName> {
+            let (held, now) = (lock(&synchroniser.held), synchroniser.now());
+            let due = held.iter().filter(|(_, held)| held.due <= now);
+            due.map(|(section, _)| *section).collect()
+        };
+
+        assert!(!synchroniser.look(SectionName::Domains, false).await);
+        assert!(due(&synchroniser).is_empty(), "they are left alone");
+        assert!(synchroniser.look(SectionName::Domains, false).await);
+
+        let others = SectionName::ALL.len() - 1;
+        assert_eq!(due(&synchroniser).len(), others, "an hour is not waited");
+        assert!(!due(&synchroniser).contains(&SectionName::Domains));
+        stop.cancel();
+    }
+}

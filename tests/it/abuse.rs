@@ -295,3 +295,16 @@ async fn content_behind_a_refused_data_is_never_carried_out() {
         site.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_client_whose_mail_was_accepted_keeps_its_connection() {
+    let site = Site::start("[listeners.lan]\nmax_connections = 2").await;
+    let mut mailing = site.client().await;
+    mailing.say("EHLO x").await.expect("250");
+    mailing.say("MAIL FROM:<a@example.com>").await.expect("250");
+    let mut idle = site.client().await;
+    let _next = site.client().await;
+    idle.reply().await.expect("421 4.3.2 too many connections");
+    mailing.say("RCPT TO:<b@example.org>").await.expect("250");
+    site.stop().await;
+}

@@ -1,7 +1,11 @@
 //! Whatever the provider answers: it takes little memory, and steers no terminal and no log.
 
+use std::net::SocketAddr;
+
 use serde_json::json;
 use smtp2go_gateway::simulator::{Fault, ScriptedFault};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::support::client::Client;
 use crate::support::eventually;
@@ -116,4 +120,50 @@ async fn names_of_the_provider_are_cleaned_and_cut() {
         assert!(!text.contains(&"x".repeat(129)), "{text}");
     }
     process.kill().await;
+}
+
+/// Answers every request so.
+async fn answering(status: u16, body: String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+            }
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn nothing_that_a_gateway_says_steers_the_terminal() {
+    let nasty = "\u{1b}[2J\u{9b}31m\u{202e}evil";
+    let entries = json!([[format!("e{nasty}"), "manual"]]).to_string();
+    for (status, body, command, shown) in [
+        (200, nasty.to_owned(), &["health"][..], " [2J 31m evil"),
+        (503, nasty.to_owned(), &["health"], " [2J 31m evil"),
+        (
+            200,
+            entries,
+            &["rules", "show", "users", "--json"],
+            "e\\u001b[2J\\u009b31m\\u202eevil",
+        ),
+    ] {
+        let gateway = answering(status, body).await;
+        let done = tokio::process::Command::new(env!("CARGO_BIN_EXE_smtp2go-gateway"))
+            .args(command)
+            .args(["--admin", &gateway.to_string()])
+            .env_clear()
+            .output();
+        let done = done.await.unwrap();
+        let said = String::from_utf8([done.stdout, done.stderr].concat()).unwrap();
+        assert!(said.contains(shown), "{command:?}: {said:?}");
+    }
 }

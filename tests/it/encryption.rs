@@ -244,3 +244,28 @@ async fn a_failed_handshake_says_why() {
     }
     process.kill().await;
 }
+
+#[tokio::test]
+async fn what_is_no_tls_on_a_tls_port_is_told_by_what_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let implicit = [("S2G__LISTENERS__LAN__TLS", "implicit")];
+    let nobody = "http://127.0.0.1:1/v3";
+    let process = Process::start_with(directory.path(), nobody, &[], &implicit).await;
+    for (octets, event) in [
+        (
+            &b"\x80\x2e\x01\x03\x01\0\x15\0\0\0\x10\0"[..],
+            "sslv2_hello",
+        ),
+        (
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 465\r\n",
+            "speaks_proxy",
+        ),
+        (b"EHLO test\r\n", "plain_on_tls_port"),
+    ] {
+        let mut client = Client::raw(process.smtp).await;
+        client.write(octets).await;
+        assert_eq!(client.reply().await.text, "(closed) ", "{event}");
+        process.says(&format!("\"event\":\"{event}\"")).await;
+    }
+    process.kill().await;
+}

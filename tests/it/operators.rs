@@ -131,8 +131,12 @@ async fn a_waiting_message_can_be_held_exported_and_released() {
     assert_eq!(post("burn", json).await, 400);
     assert_eq!(post("release", json).await, 409);
     assert_eq!(post("hold", json).await, 200);
-    let (status, raw) = get(&site, &format!("/api/queue/{id}/raw"), None).await;
-    assert_eq!(status, 200);
+    let url = format!("http://{}/api/queue/{id}/raw", site.gateway.admin());
+    let raw = client().get(url).send().await.unwrap();
+    assert_eq!(raw.status().as_u16(), 200);
+    let download = format!("attachment; filename=\"{id}.eml\"");
+    assert_eq!(raw.headers()["content-disposition"], download.as_str());
+    let raw = raw.text().await.unwrap();
     assert!(
         raw.ends_with(MESSAGE) && raw.starts_with("Received: "),
         "{raw}"
@@ -216,5 +220,14 @@ async fn whoever_asks_is_told_that_every_mail_is_turned_away_and_why() {
         state.contains("spool.min_free_disk is 9000000000000000000"),
         "{state}"
     );
+    let health = tokio::process::Command::new(env!("CARGO_BIN_EXE_smtp2go-gateway"))
+        .args(["health", "--admin", &site.gateway.admin().to_string()])
+        .env_clear()
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&health.stderr);
+    assert_eq!(health.status.code(), Some(1), "{said}");
+    assert!(said.contains("spool.min_free_disk is 9"), "{said}");
     site.stop().await;
 }

@@ -1030,6 +1030,10 @@ async fn one_accounts_share_of_the_spool_leaves_room_for_the_others() {
         .say("MAIL FROM:<a@example.com>")
         .await
         .expect("250");
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ready = http.get(format!("http://{}/readyz", limited.gateway.admin()));
+    let ready = ready.send().await.unwrap().text().await.unwrap();
+    assert!(!ready.contains("turned away"), "{ready}");
     limited.close().await;
     place.close().await;
 }

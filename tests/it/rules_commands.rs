@@ -413,6 +413,16 @@ async fn doctor_tells_of_blocked_users_and_of_files_that_cannot_be_used() {
 }
 
 #[tokio::test]
+async fn doctor_says_on_one_line_what_it_found() {
+    let site = site().await;
+    let directory = site.data_dir().join("a\nFAIL  b");
+    let directory = [("S2G__DATA_DIR", directory.to_str().unwrap())];
+    let (_, out) = doctor(&site, KEY, &directory).await;
+    assert!(out.contains("/a FAIL  b "), "{out}");
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn doctor_tries_every_address_and_the_directory() {
     let site = site().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,10 +1,33 @@
 //! Promise 5: never an open relay by accident. Promise 4: no leniency widens who may send.
 
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use smtp2go_gateway::auth::GeneratedCredential;
+use futures_util::FutureExt as _;
+use smtp2go_gateway::auth::{Authenticator, GeneratedCredential, User, Verifier, hash_password};
+use smtp2go_gateway::clock::Clock;
+use smtp2go_gateway::config::Secret;
+use smtp2go_gateway::intake::{Intake, IntakeSettings, Reception};
+use smtp2go_gateway::journal::Journal;
+use smtp2go_gateway::listen::{Listener, ListenerSettings, TlsMode};
+use smtp2go_gateway::mail::{
+    Hidden, Mismatch, ReceivedDetail, SessionFacts, SessionId, SignIn, TlsFacts,
+};
+use smtp2go_gateway::message::{LoopLimits, PlanSettings};
+use smtp2go_gateway::rules::{
+    AccountRules, Confirmed, DeviceRule, FromOverride, ListenerRule, Rules, Section, Standing,
+    UserRule, Users,
+};
+use smtp2go_gateway::session::{Answer, Leniency, Limits, Question, Settings};
+use smtp2go_gateway::spool::{MemoryStore, SpaceLimits, Spool, SpoolSettings};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::support::client::Client;
+use crate::support::eventually;
 use crate::support::process::Process;
 use crate::support::site::{Site, config};
 
@@ -368,27 +391,13 @@ async fn devices_and_trust_are_reloaded_and_other_changes_are_named() {
     client.say("MAIL FROM:<a@example.com>").await.expect("250");
 }
 
-#[tokio::test]
-async fn a_provider_users_password_is_taken_in_clear_from_this_machine_only() {
-    use arc_swap::ArcSwap;
-    use smtp2go_gateway::auth::{Authenticator, User, Verifier, hash_password};
-    use smtp2go_gateway::clock::Clock;
-    use smtp2go_gateway::config::Secret;
-    use smtp2go_gateway::intake::{Intake, IntakeSettings, Reception};
-    use smtp2go_gateway::journal::Journal;
-    use smtp2go_gateway::mail::*;
-    use smtp2go_gateway::message::{LoopLimits, PlanSettings};
-    use smtp2go_gateway::rules::*;
-    use smtp2go_gateway::session::{Answer, Question};
-    use smtp2go_gateway::spool::{MemoryStore, SpaceLimits, Spool, SpoolSettings};
-    use std::sync::Arc;
-    let mut users = Users::default();
-    users.insert(UserRule {
-        name: "printer1".into(),
-        standing: Standing::Allowed,
-        limit: None,
-        password: hash_password("right-1"),
-    });
+/// Of one account and one device; the directory is not written to.
+fn intake(users: Users, verifier: Verifier) -> Arc<Intake> {
+    let device = User {
+        device: "cam".into(),
+        username: "camera1".to_owned(),
+        verifier,
+    };
     let account = AccountRules {
         users: Section::known(Arc::new(users), Confirmed::new(Clock.wall())),
         ..AccountRules::default()
@@ -413,13 +422,7 @@ async fn a_provider_users_password_is_taken_in_clear_from_this_machine_only() {
             from_override: FromOverride::Off,
         },
     );
-    let device = User {
-        device: "cam".into(),
-        username: "camera1".to_owned(),
-        verifier: Verifier::Password(Secret::new("right-2".to_owned())),
-    };
-    let directory = tempfile::tempdir().unwrap();
-    let intake = Arc::new(Intake::new(
+    Arc::new(Intake::new(
         Spool::start(
             Box::new(MemoryStore::default()),
             SpoolSettings::default(),
@@ -447,28 +450,59 @@ async fn a_provider_users_password_is_taken_in_clear_from_this_machine_only() {
                 account_octets_max: Default::default(),
                 lane_octets_max: u64::MAX,
                 free_octets_min: 0,
-                directory: directory.path().to_owned(),
+                directory: std::env::temp_dir(),
             },
         },
-    ));
+    ))
+}
+
+/// What a session of this client comes to, once it is waited for.
+async fn signing_in(
+    intake: &Arc<Intake>,
+    peer: &str,
+    tls: bool,
+    user: &str,
+    password: &str,
+) -> u16 {
+    let mut facts = SessionFacts::new(SessionId(1), "lan".into(), peer.parse().unwrap());
+    facts.tls = tls.then(|| TlsFacts {
+        version: "TLSv1.3",
+        cipher: String::new(),
+    });
+    let question = Question::SignIn(SignIn {
+        username: user.to_owned(),
+        password: password.as_bytes().to_vec(),
+    });
+    let mut reception = Reception::new(Arc::clone(intake));
+    let answer = reception.answer(&facts, question, std::future::pending());
+    match answer.await {
+        Answer::SignIn(Ok(_)) => 235,
+        Answer::SignIn(Err(reply)) => reply.code(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn password() -> Verifier {
+    Verifier::Password(Secret::new("right-2".to_owned()))
+}
+
+fn hash() -> Verifier {
+    let made = GeneratedCredential::new("camera1").unwrap();
+    Verifier::Hash(Secret::new(made.hash))
+}
+
+#[tokio::test]
+async fn a_provider_users_password_is_taken_in_clear_from_this_machine_only() {
+    let mut users = Users::default();
+    users.insert(UserRule {
+        name: "printer1".into(),
+        standing: Standing::Allowed,
+        limit: None,
+        password: hash_password("right-1"),
+    });
+    let intake = intake(users, password());
     let sign_in = async |peer: &str, tls: bool, user: &str, password: &str| {
-        let mut facts = SessionFacts::new(SessionId(1), "lan".into(), peer.parse().unwrap());
-        facts.tls = tls.then(|| TlsFacts {
-            version: "TLSv1.3",
-            cipher: String::new(),
-        });
-        let question = Question::SignIn(SignIn {
-            username: user.to_owned(),
-            password: password.as_bytes().to_vec(),
-        });
-        match Reception::new(Arc::clone(&intake))
-            .answer(&facts, question, std::future::pending())
-            .await
-        {
-            Answer::SignIn(Ok(_)) => 235,
-            Answer::SignIn(Err(reply)) => reply.code(),
-            other => panic!("{other:?}"),
-        }
+        signing_in(&intake, peer, tls, user, password).await
     };
     let (lan, here) = ("10.0.5.17:4711", "127.0.0.1:4711");
     assert_eq!(sign_in(lan, false, "printer1", "right-1").await, 538);
@@ -484,4 +518,93 @@ async fn a_provider_users_password_is_taken_in_clear_from_this_machine_only() {
         235,
         "a device may"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_guesses_at_a_device_waits_a_second_for_each_refusal() {
+    let intake = intake(Users::default(), password());
+    let timed = async |user: &str, password: &str| {
+        let began = tokio::time::Instant::now();
+        let code = signing_in(&intake, "192.0.2.1:4711", false, user, password).await;
+        (code, began.elapsed().as_secs())
+    };
+    assert_eq!(timed("camera1", "right-2").await, (235, 0));
+    for _ in 0..10 {
+        assert_eq!(timed("camera1", "wrong").await, (535, 0));
+    }
+    let paused = timed("camera1", "wrong").await;
+    assert_eq!(paused, (454, 1), "as if its password had been looked at");
+    assert_eq!(timed("camera1", "right-2").await, (235, 0));
+}
+
+type SigningIn<'a> = Pin<Box<dyn Future<Output = u16> + 'a>>;
+
+/// With a name that nobody has, from this address: as far as it comes without waiting.
+fn begun<'a>(intake: &'a Arc<Intake>, peer: &'a str) -> Result<SigningIn<'a>, u16> {
+    let mut signing_in: SigningIn<'_> =
+        Box::pin(signing_in(intake, peer, false, "nobody", "wrong"));
+    match (&mut signing_in).now_or_never() {
+        Some(code) => Err(code),
+        None => Ok(signing_in),
+    }
+}
+
+/// All turns at passwords, taken for good.
+fn turns<'a>(intake: &'a Arc<Intake>, peer: &'a str) -> [SigningIn<'a>; 2] {
+    [(); 2].map(|()| {
+        loop {
+            // It may be done at once.
+            if let Ok(signing_in) = begun(intake, peer) {
+                break signing_in;
+            }
+        }
+    })
+}
+
+#[tokio::test]
+async fn no_more_than_four_passwords_of_an_address_wait_for_their_turn() {
+    let intake = intake(Users::default(), hash());
+    let (here, there) = ("192.0.2.1:4711", "192.0.2.2:4711");
+    let _turns = turns(&intake, here);
+    let _waiting = [(); 2].map(|()| begun(&intake, here).unwrap());
+    assert_eq!(begun(&intake, here).err(), Some(454));
+    assert_eq!(begun(&intake, there).err(), None);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_does_not_wait_for_its_turn() {
+    let intake = intake(Users::default(), hash());
+    let _turns = turns(&intake, "192.0.2.1:4711");
+    let settings = ListenerSettings {
+        name: "lan".into(),
+        tls: TlsMode::None,
+        clear_auth: vec!["127.0.0.0/8".parse().unwrap()],
+        connections_max: 10,
+        connections_per_address_max: 10,
+        session: Settings {
+            hostname: "relay.test".to_owned(),
+            starttls: false,
+            auth_offered: false,
+            auth_in_clear: false,
+            leniency: Leniency::DEVICE,
+            limits: Limits::default(),
+        },
+    };
+    let any = "127.0.0.1:0".parse().unwrap();
+    let listener = Listener::bind(&[any], settings, Arc::clone(&intake), Journal, Clock).unwrap();
+    let address = listener.addresses()[0];
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    listener.start(&tasks, &stop);
+    let mut client = Client::connect(address).await;
+    client.say("EHLO test").await.expect("250");
+    assert_eq!(tasks.len(), 2, "the listener and the session");
+    client
+        .write(format!("{}\r\n", plain("nobody", "wrong")).as_bytes())
+        .await;
+    drop(client);
+    eventually("the session's end", async || {
+        (tasks.len() == 1).then_some(())
+    })
+    .await;
+    stop.cancel();
 }
