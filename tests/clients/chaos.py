@@ -2,7 +2,7 @@
 records that leave things out, clock steps, outages, and a small disk that others fill.
 
 What must hold all the same:
-- What got its 250 is delivered to each recipient, and twice only where the trace says so.
+- What got its 250 is delivered to each recipient, whole, and twice only where the trace says so.
 - Mail in doubt is looked up before each repeat, also when a repeat was deferred; while the records are complete it is
   found, whatever the clock does (but for a few).
 - The answer to an attempt is never thrown away, however long the clock says that the attempt took.
@@ -14,6 +14,7 @@ always the one under test. Needs root and a C compiler."""
 
 import collections
 import email
+import hashlib
 import json
 import os
 import pathlib
@@ -35,7 +36,7 @@ SETTINGS = {
     "S2G__FORWARD__RETRY_FIRST": "200ms",
     "S2G__FORWARD__RETRY_MAX": "1s",
     "S2G__FORWARD__CONFIRM_AFTER": "500ms",
-    "S2G__FORWARD__ANSWER_TIMEOUT": "2s",
+    "S2G__FORWARD__ANSWER_TIMEOUT": "5s",
     "S2G__FORWARD__GIVE_UP_AFTER": "2h",
     # Less than a message more than the disk holds: it is full before the floor is reached, and above it again.
     "S2G__SPOOL__MIN_FREE_DISK": "8000000",
@@ -79,6 +80,8 @@ class Storm:
         # For a third of the time the provider's records leave things out.
         self.blind = True
         self.thrown_away = 0
+        # What got its 250 outside the senders.
+        self.accepted = {}
         self.start()
 
     def set_clock(self, seconds):
@@ -140,10 +143,12 @@ class Storm:
     def outage(self):
         """As much mail waits as the disk takes."""
         self.fail_calls()
-        big = message("big@example.org") + "body\r\n" * 300_000
-        for _ in range(40):
-            if send(self.ours.port, ["big@example.org"], big) is None:
+        for number in range(40):
+            to = f"big-{len(self.accepted)}-{number}@example.org"
+            spool_id = send(self.ours.port, [to], message(to, 300_000))
+            if spool_id is None:
                 break
+            self.accepted[to] = spool_id
         self.post("/_faults", [])
 
     def fail_calls(self):
@@ -241,8 +246,16 @@ def order(ours, spool_id, word):
     urllib.request.urlopen(request, timeout=PATIENCE).close()
 
 
-def message(to):
-    return f"From: a@example.com\r\nTo: {to}\r\n\r\n"
+def message(to, lines=0):
+    """With a digest of its body."""
+    body = f"{to}\r\n" * lines
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    return f"From: a@example.com\r\nTo: {to}\r\nX-Digest: {digest}\r\n\r\n{body}"
+
+
+def is_whole(raw):
+    head, _, body = raw.partition(b"\r\n\r\n")
+    return f"X-Digest: {hashlib.sha256(body).hexdigest()}".encode() in head
 
 
 def send(port, recipients, text):
@@ -276,7 +289,7 @@ class Sender(threading.Thread):
             to = f"{self.tag}-{number}@example.org"
             recipients = [to, f"hidden-{to}"] if number % 4 == 0 else [to]
             blind = self.storm.blind
-            text = message(to) + "body\r\n" * (number % 5 * 4000)
+            text = message(to, number % 5 * 1000)
             spool_id = send(self.storm.ours.port, recipients, text)
             if spool_id:
                 self.accepted.update(dict.fromkeys(recipients, spool_id))
@@ -305,11 +318,17 @@ def nothing_accepted_is_lost_or_repeated_unmarked_whatever_happens(binary):
 
 
 def check(storm, senders, seed):
-    accepted = {to: spool_id for sender in senders for to, spool_id in sender.accepted.items()}
+    accepted = dict(storm.accepted)
+    for sender in senders:
+        accepted.update(sender.accepted)
     copies = collections.defaultdict(list)
     provider = Provider(storm.base)
+    broken = []
     for delivery in provider.all():
-        headers = email.message_from_bytes(provider.raw(delivery))
+        raw = provider.raw(delivery)
+        if not is_whole(raw):
+            broken.append(delivery["email_id"])
+        headers = email.message_from_bytes(raw)
         for recipient in delivery["recipients"]:
             copies[recipient].append(headers["X-Gateway-Id"])
     lost = sorted(set(accepted) - set(copies))
@@ -329,6 +348,8 @@ def check(storm, senders, seed):
     for spool_id in [*(accepted[to] for to in lost[:2]), *unasked[:2], *(accepted[to] for to in not_seen[:2])]:
         print(json.dumps(traces[spool_id]))
     assert len(accepted) > 20, f"{seed}: only {len(accepted)} messages were accepted"
+    assert len(in_sight) > 10, f"{seed}: only {len(in_sight)} messages were accepted while records were complete"
+    assert not broken, f"{seed}: not as they were sent: {broken[:3]}"
     assert not lost, f"{seed}: {len(lost)} of {len(accepted)} lost, such as {lost[:3]}"
     assert not unmarked, f"{seed}: repeated unmarked: {unmarked[:3]}"
     assert not unasked, f"{seed}: repeated without a look-up: {unasked[:3]}"
@@ -342,7 +363,7 @@ def is_marked(trace, recipient):
     return any(
         dispatch["possibly_duplicate"]
         for dispatch in trace["parts"]
-        if recipient in json.dumps(dispatch)
+        if recipient in dispatch["recipients"]
     )
 
 
