@@ -434,7 +434,12 @@ async fn rules_that_are_too_old_make_the_gateway_unready_and_are_handled_as_conf
         "[sync]\ninterval = \"20ms\"\nstale_after = \"300ms\"\nwhen_stale = \"refuse\"\n";
     let place = Place::open(settings).await;
     place.known().await;
-    assert!(place.mail_from("a@example.com").await.starts_with("250"));
+    // A slow machine may not refresh them in time, once.
+    eventually("mail to be taken", async || {
+        let reply = place.mail_from("a@example.com").await;
+        reply.starts_with("250").then_some(())
+    })
+    .await;
     let (simulator, stop) = place.provider.as_ref().unwrap();
     stop.cancel();
     let _ = simulator;
