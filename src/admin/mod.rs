@@ -33,7 +33,7 @@ use crate::config::Secret;
 use crate::http::{Bounds, ServerError, json_only, names_loopback, serve};
 use crate::journal::{Chain, Journal};
 use crate::mail::SpoolId;
-use crate::spool::{Order, Shortage, Space, Spool, SpoolError, State as DispatchState};
+use crate::spool::{OperatorAction, Shortage, Space, Spool, SpoolError, State as DispatchState};
 use crate::sync::{Publisher, SyncHandle};
 use crate::telemetry;
 
@@ -269,7 +269,10 @@ async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
 }
 
 /// `retry`, `hold`, `release` or `drop`.
-async fn order(State(admin): State<Admin>, Path((id, order)): Path<(SpoolId, Order)>) -> Response {
+async fn order(
+    State(admin): State<Admin>,
+    Path((id, order)): Path<(SpoolId, OperatorAction)>,
+) -> Response {
     match admin.parts.spool.order(id, order).await {
         Ok(0) => {
             let error = format!("message {id} has nothing that could be {}", order.word());

@@ -16,7 +16,7 @@ use crate::admin::{Admin, AdminParts};
 use crate::auth::{Authenticator, UserError};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::forward::{Forwarder, Keyed};
+use crate::forward::{Forwarder, KeyHandle};
 use crate::http::{ClientError, ServerError};
 use crate::intake::Intake;
 use crate::journal::Journal;
@@ -39,7 +39,7 @@ pub struct Gateway {
     rules: Publisher,
     authenticator: Arc<ArcSwap<Authenticator>>,
     synchronisers: Vec<SyncHandle>,
-    accounts: BTreeMap<String, Keyed>,
+    accounts: BTreeMap<String, KeyHandle>,
     accepting: Arc<AtomicBool>,
     sessions: TaskTracker,
     forwarders: TaskTracker,

@@ -6,14 +6,14 @@ use crate::mail::{Diagnostic, Outcome};
 use crate::provider::ApiError;
 use crate::spool::{Attempt, Leased, Settlement, SpoolError, Transition};
 
-use super::classify::{AccountEffect, Classified, classify};
+use super::classify::{AccountSignal, Classified, classify};
 use super::payload::upload;
 use super::probe::{Probed, probe};
 use super::workers::{ForwardSettings, Shared};
 
 /// What the forwarder learns from an attempt.
 pub(super) struct Attempted {
-    pub(super) account: AccountEffect,
+    pub(super) account: AccountSignal,
     pub(super) diagnostic: Diagnostic,
     /// Whether the provider has the mail, or may have it.
     pub(super) sent: bool,
@@ -53,7 +53,7 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
     }
     let mended = leased.shared.mended.clone();
     drop(leased);
-    let key_number = shared.provider.key_number();
+    let key_generation = shared.provider.key_generation();
     let answer = shared.provider.send_mime(upload).await;
     let Classified {
         mut outcome,
@@ -65,12 +65,12 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         Err(ApiError::Refused(refusal)) => refusal.body_left && !refusal.is_worded(),
         _ => false,
     };
-    if account == AccountEffect::Suspect {
+    if account == AccountSignal::Ambiguous {
         account = match probe(&shared.provider).await {
-            Probed::Works => AccountEffect::Trouble,
+            Probed::Works => AccountSignal::Unavailable,
             Probed::Refused(effect, _) => effect,
             // Never to be bounced for it; the next probe lets one attempt through.
-            Probed::Unclear => AccountEffect::Halt,
+            Probed::Unclear => AccountSignal::KeyRefused,
         };
     }
     let now = shared.clock.wall();
@@ -123,7 +123,8 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         Outcome::Deferred(why) | Outcome::Bounced(why) | Outcome::Unknown(why) => why,
     };
     // What a key was told says nothing about the one that has taken its place.
-    let outdated = account == AccountEffect::Halt && key_number != shared.provider.key_number();
+    let outdated =
+        account == AccountSignal::KeyRefused && key_generation != shared.provider.key_generation();
     (!outdated).then_some(Attempted {
         account,
         diagnostic,
@@ -154,14 +155,14 @@ async fn give_back(shared: &Shared, leased: &Leased) {
 fn decide(
     settings: &ForwardSettings,
     outcome: &mut Outcome,
-    account: AccountEffect,
+    account: AccountSignal,
     attempt: &Attempt,
     over: bool,
     random: u32,
 ) -> Transition {
     // What is wrong with the account is no reason to give up a message, or to slow it down: the breaker
     // holds it back, and the others go first when it closes.
-    let blameless = !matches!(account, AccountEffect::Fine | AccountEffect::Trouble);
+    let blameless = !matches!(account, AccountSignal::Ok | AccountSignal::Unavailable);
     if let (true, Outcome::Deferred(why)) = (blameless, &outcome) {
         return Transition::Paused(why.clone());
     }

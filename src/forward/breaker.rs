@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::mail::Diagnostic;
 
-use super::classify::AccountEffect;
+use super::classify::AccountSignal;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Breaker {
     /// Takes in the effect of one attempt, or of a probe that failed.
     pub fn note(
         &mut self,
-        effect: AccountEffect,
+        effect: AccountSignal,
         diagnostic: &Diagnostic,
         now: Instant,
     ) -> Option<Notice> {
@@ -144,29 +144,29 @@ impl Breaker {
             BreakerState::Open { cause, times, .. } => (Some(cause), times, 0),
         };
         let (cause, pause) = match effect {
-            AccountEffect::Fine => {
+            AccountSignal::Ok => {
                 self.state = BreakerState::Closed { troubles: 0 };
                 return was.map(|_| Notice::Resumed);
             }
-            AccountEffect::Trouble if was.is_none() && troubles + 1 < TROUBLES_MAX => {
+            AccountSignal::Unavailable if was.is_none() && troubles + 1 < TROUBLES_MAX => {
                 self.state = BreakerState::Closed {
                     troubles: troubles + 1,
                 };
                 return None;
             }
             // A probe that failed for another reason says nothing about the key, quota or pace.
-            AccountEffect::Trouble => match was {
+            AccountSignal::Unavailable => match was {
                 Some(Cause::Halted) => (Cause::Halted, self.settings.probe_interval),
                 Some(cause @ (Cause::Quota | Cause::Throttled)) => (cause, THROTTLE_FIRST),
                 Some(Cause::Trouble) | None => (Cause::Trouble, self.trouble_pause(times)),
             },
-            AccountEffect::Halt | AccountEffect::Suspect => {
+            AccountSignal::KeyRefused | AccountSignal::Ambiguous => {
                 (Cause::Halted, self.settings.probe_interval)
             }
-            AccountEffect::Quota => (Cause::Quota, QUOTA_PAUSE),
-            AccountEffect::Throttle(wait) => (Cause::Throttled, throttle_pause(wait, times)),
+            AccountSignal::Quota => (Cause::Quota, QUOTA_PAUSE),
+            AccountSignal::Throttle(wait) => (Cause::Throttled, throttle_pause(wait, times)),
         };
-        let told = was == Some(cause) && effect == AccountEffect::Trouble;
+        let told = was == Some(cause) && effect == AccountSignal::Unavailable;
         self.state = BreakerState::Open {
             cause,
             until: now + pause,
@@ -246,21 +246,25 @@ mod tests {
         let mut breaker = Breaker::new(SETTINGS);
         assert_eq!(breaker.permit(start), Permit::Full);
         assert_eq!(
-            breaker.note(AccountEffect::Halt, &why, start),
+            breaker.note(AccountSignal::KeyRefused, &why, start),
             Some(Notice::Halted(why.clone(), PROBE))
         );
-        for late in [AccountEffect::Halt, AccountEffect::Fine] {
+        for late in [AccountSignal::KeyRefused, AccountSignal::Ok] {
             assert_eq!(breaker.note(late, &why, start), None, "under way before");
         }
         assert_eq!(breaker.permit(start), Permit::Wait(start + PROBE));
         let probe = start + PROBE;
         assert_eq!(breaker.permit(probe), Permit::Probe);
-        assert!(breaker.note(AccountEffect::Halt, &why, probe).is_some());
+        assert!(
+            breaker
+                .note(AccountSignal::KeyRefused, &why, probe)
+                .is_some()
+        );
         let later = probe + PROBE;
         breaker.key_works(later);
         assert_eq!(breaker.permit(later), Permit::One);
         assert_eq!(
-            breaker.note(AccountEffect::Fine, &why, later),
+            breaker.note(AccountSignal::Ok, &why, later),
             Some(Notice::Resumed)
         );
         assert_eq!(breaker.permit(later), Permit::Full);
@@ -282,7 +286,7 @@ mod tests {
             Some(100),
             Some(86_400),
         ] {
-            let effect = AccountEffect::Throttle(wait.map(Duration::from_secs));
+            let effect = AccountSignal::Throttle(wait.map(Duration::from_secs));
             if let Some(Notice::Paused(_, _, pause)) = breaker.note(effect, &why, now) {
                 pauses.push(pause.as_secs());
                 now += pause;
@@ -297,17 +301,21 @@ mod tests {
         let mut breaker = Breaker::new(SETTINGS);
         let mut now = Clock.now();
         for _ in 1..TROUBLES_MAX {
-            assert_eq!(breaker.note(AccountEffect::Trouble, &why, now), None);
+            assert_eq!(breaker.note(AccountSignal::Unavailable, &why, now), None);
         }
-        breaker.note(AccountEffect::Fine, &why, now);
+        breaker.note(AccountSignal::Ok, &why, now);
         for _ in 1..TROUBLES_MAX {
-            breaker.note(AccountEffect::Trouble, &why, now);
+            breaker.note(AccountSignal::Unavailable, &why, now);
             assert_eq!(breaker.permit(now), Permit::Full, "a success in between");
         }
         let mut pauses = Vec::new();
         let mut told = 0;
         for _ in 0..8 {
-            told += u32::from(breaker.note(AccountEffect::Trouble, &why, now).is_some());
+            told += u32::from(
+                breaker
+                    .note(AccountSignal::Unavailable, &why, now)
+                    .is_some(),
+            );
             let Permit::Wait(until) = breaker.permit(now) else {
                 panic!("open: {breaker:?}");
             };
@@ -318,7 +326,7 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(told, 1, "the operator hears of it once");
         assert_eq!(
-            breaker.note(AccountEffect::Fine, &why, now),
+            breaker.note(AccountSignal::Ok, &why, now),
             Some(Notice::Resumed)
         );
     }

@@ -25,13 +25,13 @@ pub struct Classified {
     /// For the dispatch.
     pub outcome: Outcome,
     /// For the account.
-    pub account: AccountEffect,
+    pub account: AccountSignal,
     /// Whether the provider took the mail for some recipients and refused it for others.
     pub partly: bool,
 }
 
 impl Classified {
-    fn new(outcome: Outcome, account: AccountEffect) -> Self {
+    fn new(outcome: Outcome, account: AccountSignal) -> Self {
         Self {
             outcome,
             account,
@@ -42,36 +42,36 @@ impl Classified {
 
 /// What an attempt says about the account as a whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum AccountEffect {
+pub enum AccountSignal {
     /// The provider answers and knows us.
-    Fine,
+    Ok,
     /// The provider is out of reach or out of order.
-    Trouble,
+    Unavailable,
     /// The provider refuses our key or address: stop, and tell somebody.
-    Halt,
+    KeyRefused,
     /// Somebody refuses, and only another call can tell whether it is the key or this one mail.
-    Suspect,
+    Ambiguous,
     /// The account's quota is used up.
     Quota,
     /// We are asked to slow down.
     Throttle(Option<Duration>),
 }
 
-impl AccountEffect {
+impl AccountSignal {
     /// The word for metrics.
     pub fn word(self) -> &'static str {
         match self {
-            Self::Fine => "fine",
-            Self::Trouble => "trouble",
-            Self::Halt => "halt",
-            Self::Suspect => "suspect",
+            Self::Ok => "fine",
+            Self::Unavailable => "trouble",
+            Self::KeyRefused => "halt",
+            Self::Ambiguous => "suspect",
             Self::Quota => "quota",
             Self::Throttle(_) => "throttle",
         }
     }
 }
 
-/// Decides. `octets` is the size of the message, for the words of a refusal.
+/// Maps an answer to an outcome. `octets` is used in the text of a size refusal.
 pub fn classify(answer: &Result<SendResult, ApiError>, octets: u64) -> Classified {
     match answer {
         Ok(result) => of_result(result),
@@ -91,7 +91,7 @@ fn of_result(result: &SendResult) -> Classified {
             outcome: Outcome::Unknown(Diagnostic::new(format!(
                 "taken for some recipients (email_id {email_id:?}), refused for others: {why}"
             ))),
-            account: AccountEffect::Fine,
+            account: AccountSignal::Ok,
             partly: true,
         };
     }
@@ -104,10 +104,10 @@ fn of_result(result: &SendResult) -> Classified {
             email_id,
             request_id: result.request_id.clone(),
         };
-        return Classified::new(accepted, AccountEffect::Fine);
+        return Classified::new(accepted, AccountSignal::Ok);
     }
     let neither = Diagnostic::new("200 that neither accepts nor refuses");
-    Classified::new(Outcome::Unknown(neither), AccountEffect::Trouble)
+    Classified::new(Outcome::Unknown(neither), AccountSignal::Unavailable)
 }
 
 /// The provider submits over SMTP itself and passes on the reply it got.
@@ -122,7 +122,7 @@ fn of_failure(text: &str) -> Classified {
         Some(505..=599) if !Disposition::may_be_of_account(text) => Outcome::Bounced(diagnostic),
         _ => Outcome::Deferred(diagnostic),
     };
-    Classified::new(outcome, AccountEffect::Fine)
+    Classified::new(outcome, AccountSignal::Ok)
 }
 
 fn of_error(error: &ApiError, octets: u64) -> Classified {
@@ -142,14 +142,14 @@ fn of_error(error: &ApiError, octets: u64) -> Classified {
 
 fn of_disposition(disposition: Disposition, diagnostic: Diagnostic) -> Classified {
     let (outcome, account) = match disposition {
-        Disposition::Defer => (Outcome::Deferred(diagnostic), AccountEffect::Trouble),
-        Disposition::Bounce => (Outcome::Bounced(diagnostic), AccountEffect::Fine),
-        Disposition::Unknown => (Outcome::Unknown(diagnostic), AccountEffect::Trouble),
-        Disposition::Halt => (Outcome::Deferred(diagnostic), AccountEffect::Halt),
-        Disposition::Suspect => (Outcome::Deferred(diagnostic), AccountEffect::Suspect),
-        Disposition::Quota => (Outcome::Deferred(diagnostic), AccountEffect::Quota),
+        Disposition::Defer => (Outcome::Deferred(diagnostic), AccountSignal::Unavailable),
+        Disposition::Bounce => (Outcome::Bounced(diagnostic), AccountSignal::Ok),
+        Disposition::Unknown => (Outcome::Unknown(diagnostic), AccountSignal::Unavailable),
+        Disposition::Halt => (Outcome::Deferred(diagnostic), AccountSignal::KeyRefused),
+        Disposition::Suspect => (Outcome::Deferred(diagnostic), AccountSignal::Ambiguous),
+        Disposition::Quota => (Outcome::Deferred(diagnostic), AccountSignal::Quota),
         Disposition::Throttle(wait) => {
-            (Outcome::Deferred(diagnostic), AccountEffect::Throttle(wait))
+            (Outcome::Deferred(diagnostic), AccountSignal::Throttle(wait))
         }
     };
     Classified::new(outcome, account)

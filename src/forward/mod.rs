@@ -25,11 +25,11 @@ mod window;
 mod workers;
 
 pub use breaker::{Breaker, BreakerSettings, Cause, Notice, Permit};
-pub use classify::{AccountEffect, Classified, classify};
+pub use classify::{AccountSignal, Classified, classify};
 pub use confirm::{Evidence, Sought, find_mail};
 pub use pace::Pace;
 pub use payload::{payload_octets, upload};
 pub use schedule::Backoff;
 pub use trying::TryingClock;
 pub use window::Window;
-pub use workers::{ForwardSettings, Forwarder, Keyed, Unknown};
+pub use workers::{ForwardSettings, Forwarder, KeyHandle, Unknown};

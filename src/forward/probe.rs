@@ -5,7 +5,7 @@ use crate::mail::Diagnostic;
 use crate::provider::groups::api_keys::ViewPermissions;
 use crate::provider::{ApiError, Disposition, Provider};
 
-use super::classify::AccountEffect;
+use super::classify::AccountSignal;
 
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +13,7 @@ pub(super) enum Probed {
     /// The provider knows the key.
     Works,
     /// It does not, or has another reason of its own.
-    Refused(AccountEffect, Diagnostic),
+    Refused(AccountSignal, Diagnostic),
     /// Somebody refuses this call, too, which says nothing about the key: only an attempt can tell.
     Unclear,
 }
@@ -26,10 +26,10 @@ pub(super) async fn probe(provider: &Provider) -> Probed {
         Err(error) => error,
     };
     let effect = match error.disposition() {
-        Disposition::Halt => AccountEffect::Halt,
-        Disposition::Quota => AccountEffect::Quota,
-        Disposition::Throttle(wait) => AccountEffect::Throttle(wait),
-        Disposition::Defer | Disposition::Unknown => AccountEffect::Trouble,
+        Disposition::Halt => AccountSignal::KeyRefused,
+        Disposition::Quota => AccountSignal::Quota,
+        Disposition::Throttle(wait) => AccountSignal::Throttle(wait),
+        Disposition::Defer | Disposition::Unknown => AccountSignal::Unavailable,
         // Such as a proxy that lets nothing but mail through.
         Disposition::Suspect | Disposition::Bounce => return Probed::Unclear,
     };

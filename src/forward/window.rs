@@ -3,7 +3,7 @@
 //! Doubling per round at first, one more per round after the first trouble, half on each further one
 //! (as TCP does it, RFC 5681 §3.1). A provider that slows down gets less to do before it has to refuse.
 
-use super::classify::AccountEffect;
+use super::classify::AccountSignal;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -41,12 +41,12 @@ impl Window {
     }
 
     /// Takes in the effect of one attempt, with `under_way` others not ended yet.
-    pub fn note(&mut self, effect: AccountEffect, under_way: usize) {
+    pub fn note(&mut self, effect: AccountSignal, under_way: usize) {
         let old_news = self.from_before > 0;
         self.from_before = self.from_before.saturating_sub(1).min(under_way);
         match effect {
-            AccountEffect::Fine if self.size < self.cautious_from => self.size += 1.0,
-            AccountEffect::Fine => self.size += 1.0 / self.size,
+            AccountSignal::Ok if self.size < self.cautious_from => self.size += 1.0,
+            AccountSignal::Ok => self.size += 1.0 / self.size,
             // One bad moment fails everything under way: it is one reason to slow down.
             _ if old_news => {}
             _ => {
@@ -71,24 +71,24 @@ mod tests {
         let mut window = Window::new(16);
         assert_eq!(window.size(), 4);
         for _ in 0..4 {
-            window.note(AccountEffect::Fine, 3);
+            window.note(AccountSignal::Ok, 3);
         }
         assert_eq!(window.size(), 8);
         for _ in 0..100 {
-            window.note(AccountEffect::Fine, 15);
+            window.note(AccountSignal::Ok, 15);
         }
         assert_eq!(window.size(), 16, "never over the setting");
         for left in (0..16).rev() {
-            window.note(AccountEffect::Trouble, left);
+            window.note(AccountSignal::Unavailable, left);
         }
         assert_eq!(window.size(), 8, "sixteen failures of one moment");
-        window.note(AccountEffect::Throttle(None), 0);
+        window.note(AccountSignal::Throttle(None), 0);
         assert_eq!(window.size(), 4);
         for _ in 0..4 {
-            window.note(AccountEffect::Fine, 3);
+            window.note(AccountSignal::Ok, 3);
         }
         assert_eq!(window.size(), 4);
-        window.note(AccountEffect::Fine, 3);
+        window.note(AccountSignal::Ok, 3);
         assert_eq!(window.size(), 5, "one more per round");
     }
 
@@ -96,7 +96,7 @@ mod tests {
     fn it_never_stands_still() {
         let mut window = Window::new(1);
         for _ in 0..10 {
-            window.note(AccountEffect::Trouble, 0);
+            window.note(AccountSignal::Unavailable, 0);
             assert_eq!(window.size(), 1);
         }
     }

@@ -19,7 +19,7 @@ use crate::spool::{LeaseRequest, Leased, Spool, Work};
 
 use super::attempt::{Attempted, attempt};
 use super::breaker::{Breaker, BreakerSettings, Notice, Permit};
-use super::classify::AccountEffect;
+use super::classify::AccountSignal;
 use super::doubts::settle_doubts;
 use super::pace::Pace;
 use super::probe::{Probed, probe};
@@ -100,7 +100,7 @@ impl Shared {
         self.heed(attempted.account, &attempted.diagnostic);
     }
 
-    pub(super) fn heed(&self, effect: AccountEffect, diagnostic: &Diagnostic) {
+    pub(super) fn heed(&self, effect: AccountSignal, diagnostic: &Diagnostic) {
         let account = &self.settings.account;
         let notice = self.breaker().note(effect, diagnostic, self.clock.now());
         match notice {
@@ -168,8 +168,8 @@ impl Forwarder {
     }
 
     /// What changes the key while it works.
-    pub fn keyed(&self) -> Keyed {
-        Keyed(self.shared.clone())
+    pub fn keyed(&self) -> KeyHandle {
+        KeyHandle(self.shared.clone())
     }
 
     /// Works until `stop`, then lets attempts under way finish for at most `drain_max`.
@@ -249,8 +249,8 @@ impl Forwarder {
                 if attempts.is_empty() {
                     let provider = self.shared.provider.clone();
                     attempts.spawn(async move {
-                        let key_number = provider.key_number();
-                        Ended::Probe(probe(&provider).await, key_number)
+                        let key_generation = provider.key_generation();
+                        Ended::Probe(probe(&provider).await, key_generation)
                     });
                 }
                 return look_again;
@@ -393,7 +393,7 @@ impl Forwarder {
             Ended::Attempt(Some(attempted)) => self.shared.note(attempted, under_way),
             Ended::Attempt(None) => {}
             // Of a key that is not in use any more: the next one is probed at once.
-            Ended::Probe(_, number) if number != self.shared.provider.key_number() => {}
+            Ended::Probe(_, number) if number != self.shared.provider.key_generation() => {}
             Ended::Probe(Probed::Works | Probed::Unclear, _) => {
                 self.shared.breaker().key_works(self.shared.clock.now());
                 self.shared.journal.key_works(&self.shared.settings.account);
@@ -435,9 +435,9 @@ fn filled_by(lanes: &HashMap<task::Id, String>, under_way: usize, room: usize) -
 
 /// An account's key, to be changed while mail is being handed on.
 #[derive(Clone, Debug)]
-pub struct Keyed(Shared);
+pub struct KeyHandle(Shared);
 
-impl Keyed {
+impl KeyHandle {
     /// From the next call on; a halted account is probed at once.
     pub fn change_key(&self, key: Secret<String>) {
         if self.0.provider.change_key(key) {

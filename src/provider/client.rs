@@ -120,7 +120,7 @@ impl Provider {
     }
 
     /// Which key is in use: a number that changes with it.
-    pub fn key_number(&self) -> u64 {
+    pub fn key_generation(&self) -> u64 {
         self.keys.load(Ordering::Acquire)
     }
 

@@ -33,6 +33,7 @@
 //! error. A store that is damaged, foreign or of a newer version is refused and left as it is.
 
 mod draft;
+mod fair_share;
 mod memory;
 mod record;
 mod schema;
@@ -41,14 +42,13 @@ mod sqlite;
 mod standing;
 mod store;
 mod time;
-mod turns;
 mod writer;
 
 pub use draft::Draft;
 pub use memory::MemoryStore;
 pub use record::{
-    Attempt, Content, DispatchRecord, EventRecord, Finding, Leased, MessageRecord, Order, Origin,
-    QueueRow, Settlement, State, Submission, Transition,
+    Attempt, Content, DispatchRecord, EventRecord, Finding, Leased, MessageRecord, OperatorAction,
+    Origin, QueueRow, Settlement, State, Submission, Transition,
 };
 pub use space::{Announced, Shortage, Space, SpaceLimits, free_octets, volatile_storage};
 pub use sqlite::SqliteStore;

@@ -280,7 +280,7 @@ impl Finding {
 /// What an operator may do to all open dispatches of a message. Those in flight are left alone, but for a hold.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Order {
+pub enum OperatorAction {
     /// Waiting or in doubt: looked at now.
     Retry,
     /// Waiting or in doubt: to *held*. What is on its way is held when its attempt ends without acceptance.
@@ -291,7 +291,7 @@ pub enum Order {
     Drop,
 }
 
-impl Order {
+impl OperatorAction {
     /// The word used in traces.
     pub fn word(self) -> &'static str {
         match self {
@@ -517,7 +517,7 @@ pub struct EventRecord {
 
 impl EventRecord {
     /// An operator's order.
-    pub(super) fn ordered(number: u32, attempt: u32, at: Timestamp, order: Order) -> Self {
+    pub(super) fn ordered(number: u32, attempt: u32, at: Timestamp, order: OperatorAction) -> Self {
         Self {
             at,
             dispatch: number,

@@ -57,7 +57,7 @@ const STEPS: [&str; 6] = [
     // dispatch was in before.
     "ALTER TABLE dispatch ADD COLUMN looked_up INTEGER NOT NULL DEFAULT 0;
      ALTER TABLE dispatch ADD COLUMN held_from INTEGER;",
-    // Who takes turns with others (turns.rs), and how much of the spool each of them fills: the message's
+    // Who takes turns with others (fair_share.rs), and how much of the spool each of them fills: the message's
     // octets, shared out among its dispatches. The index answers both questions.
     "ALTER TABLE dispatch ADD COLUMN lane TEXT NOT NULL DEFAULT '';
      ALTER TABLE dispatch ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-use super::record::{Attempt, Finding, Order, Settlement, State, Transition};
+use super::record::{Attempt, Finding, OperatorAction, Settlement, State, Transition};
 use super::store::SpoolError;
 
 /// How long a dispatch has been tried in vain.
@@ -169,12 +169,12 @@ impl Standing {
     }
 
     /// Carries out an operator's order; returns whether it applies.
-    pub(super) fn order(&mut self, order: Order, at: Timestamp) -> bool {
-        if order == Order::Hold && self.state == State::InFlight && !self.hold_next {
+    pub(super) fn order(&mut self, order: OperatorAction, at: Timestamp) -> bool {
+        if order == OperatorAction::Hold && self.state == State::InFlight && !self.hold_next {
             self.hold_next = true;
             return true;
         }
-        if order == Order::Release && self.state == State::InFlight && self.hold_next {
+        if order == OperatorAction::Release && self.state == State::InFlight && self.hold_next {
             self.hold_next = false;
             return true;
         }
@@ -187,7 +187,7 @@ impl Standing {
             return true;
         }
         self.possibly_duplicate |=
-            order == Order::Release && self.held_from == Some(State::InDoubt);
+            order == OperatorAction::Release && self.held_from == Some(State::InDoubt);
         self.held_from = None;
         self.state = state;
         self.due_at = matches!(state, State::Queued | State::InDoubt).then_some(at);

@@ -8,8 +8,8 @@ use crate::clock::Timestamp;
 use crate::mail::{Diagnostic, SpoolId};
 
 use super::record::{
-    Attempt, DispatchKey, EventRecord, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow,
-    Settlement, State, Submission,
+    Attempt, DispatchKey, EventRecord, Finding, Leased, MessageKey, MessageRecord, OperatorAction,
+    QueueRow, Settlement, State, Submission,
 };
 use super::standing::Standing;
 use super::time::Seen;
@@ -125,7 +125,12 @@ pub trait Store: Send {
         self.tell(key, event)
     }
     /// Carries out an operator's order; returns how many dispatches it applied to.
-    fn order(&mut self, id: SpoolId, order: Order, at: Timestamp) -> Result<u32, SpoolError> {
+    fn order(
+        &mut self,
+        id: SpoolId,
+        order: OperatorAction,
+        at: Timestamp,
+    ) -> Result<u32, SpoolError> {
         let mut applied = 0;
         for key in self.dispatches(id)? {
             let mut applies = false;
@@ -152,7 +157,7 @@ pub trait Store: Send {
         let event = EventRecord::held(key.number(), standing.attempts, at, why);
         self.tell(key, event)
     }
-    /// Turns attempts that nobody will settle any more into doubts; returns how many there were.
+    /// FairScheduler attempts that nobody will settle any more into doubts; returns how many there were.
     fn interrupt(
         &mut self,
         attempts: &[DispatchKey],

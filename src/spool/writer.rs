@@ -19,15 +19,15 @@ use crate::clock::{Clock, Timestamp};
 use crate::mail::{Diagnostic, SpoolId};
 
 use super::draft::Draft;
+use super::fair_share::FairScheduler;
 use super::record::{
-    Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, Order, QueueRow, Settlement,
-    State, Submission,
+    Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, OperatorAction, QueueRow,
+    Settlement, State, Submission,
 };
 use super::store::{
     Counts, DiskUse, DueBatch, RulesPart, SpoolError, Store, account_lane, lane_of,
 };
 use super::time::SpoolTime;
-use super::turns::Turns;
 
 /// How the spool behaves.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +149,7 @@ impl Spool {
             leases: HashMap::new(),
             in_flight: HashMap::new(),
             unreadable: HashMap::new(),
-            turns: Turns::default(),
+            fair_share: FairScheduler::default(),
             lanes: Arc::clone(&lanes),
         };
         match writer.recover(back) {
@@ -230,8 +230,9 @@ impl Spool {
     ///
     /// # Errors
     /// When it is not durable.
-    pub async fn order(&self, id: SpoolId, order: Order) -> Result<u32, SpoolError> {
-        self.ask(|reply| Request::Order(id, order, reply)).await
+    pub async fn order(&self, id: SpoolId, order: OperatorAction) -> Result<u32, SpoolError> {
+        self.ask(|reply| Request::OperatorAction(id, order, reply))
+            .await
     }
 
     /// The stored message: what stands before the body, and a reader for the body's chunks; `None`
@@ -523,7 +524,7 @@ pub(super) enum Request {
     Oldest(Answer<Option<Timestamp>>),
     Forget(Duration, Answer<u32>),
     Accounts(Answer<Vec<(String, u64)>>),
-    Order(SpoolId, Order, Answer<u32>),
+    OperatorAction(SpoolId, OperatorAction, Answer<u32>),
     Stored(SpoolId, Answer<Option<(Bytes, MessageKey, u32)>>),
     Rules(String, Answer<Vec<RulesPart>>),
     Refusal(String),
@@ -579,7 +580,7 @@ struct Writer {
     in_flight: HashMap<DispatchKey, Instant>,
     /// How long each is put off that could not be read.
     unreadable: HashMap<DispatchKey, Duration>,
-    turns: Turns,
+    fair_share: FairScheduler,
 }
 
 impl Writer {
@@ -806,7 +807,7 @@ impl Writer {
                 let done = self.store.refusals(limit);
                 self.answer(answer, done);
             }
-            Request::Order(id, order, answer) => {
+            Request::OperatorAction(id, order, answer) => {
                 let now = self.clock.wall();
                 let done = self.transaction(|writer| writer.store.order(id, order, now));
                 self.publish_counts();
@@ -889,7 +890,7 @@ impl Writer {
             leased,
             damaged,
             unreadable,
-        } = self.turns.take(
+        } = self.fair_share.next(
             self.store.as_mut(),
             (&request.account, state),
             now,
@@ -1080,7 +1081,10 @@ impl Writer {
 impl Request {
     /// Whether it changes how much the store takes.
     fn changes_use(&self) -> bool {
-        matches!(self, Self::Order(..) | Self::Forget(..) | Self::Tidy(_))
+        matches!(
+            self,
+            Self::OperatorAction(..) | Self::Forget(..) | Self::Tidy(_)
+        )
     }
 }
 

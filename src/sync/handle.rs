@@ -14,7 +14,7 @@ use super::status::{SectionDiff, SectionStatus};
 
 /// What somebody wants of a synchroniser.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum Command {
     /// Look at everything now; believe what has shrunk, too.
     Refresh {
         accept: bool,
@@ -29,7 +29,7 @@ pub(super) enum Order {
 #[derive(Clone, Debug)]
 pub struct SyncHandle {
     pub(super) account: Arc<str>,
-    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) orders: mpsc::Sender<Command>,
     pub(super) held: Shared,
     pub(super) stale_after: Duration,
 }
@@ -45,7 +45,7 @@ impl SyncHandle {
     pub async fn refresh(&self, accept: bool) -> Option<Vec<SectionStatus>> {
         let (done, answer) = oneshot::channel();
         self.orders
-            .send(Order::Refresh { accept, done })
+            .send(Command::Refresh { accept, done })
             .await
             .ok()?;
         answer.await.ok()
@@ -55,19 +55,19 @@ impl SyncHandle {
     /// stopping.
     pub async fn diff(&self) -> Option<Vec<SectionDiff>> {
         let (done, answer) = oneshot::channel();
-        self.orders.send(Order::Diff(done)).await.ok()?;
+        self.orders.send(Command::Diff(done)).await.ok()?;
         answer.await.ok()
     }
 
     /// A rule has refused something: its section is looked at again soon. With too many doubts waiting it is
     /// looked at anyway.
     pub fn doubt(&self, doubt: RuleDoubt) {
-        drop(self.orders.try_send(Order::Doubt(doubt)));
+        drop(self.orders.try_send(Command::Doubt(doubt)));
     }
 
     /// The account's key may be another one: then what was not permitted may be now.
     pub fn key_may_have_changed(&self) {
-        drop(self.orders.try_send(Order::KeyChanged));
+        drop(self.orders.try_send(Command::KeyChanged));
     }
 
     /// Where every section stands.

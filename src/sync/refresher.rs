@@ -16,7 +16,7 @@ use crate::spool::{Spool, SpoolError};
 
 use super::doubts::QUESTIONS;
 use super::fetch::{FetchError, Fetched, Fetcher, path_of};
-use super::handle::{Order, SyncHandle};
+use super::handle::{Command, SyncHandle};
 use super::held::{Held, NOT_ASKED, Shared, Trouble, lock};
 use super::publisher::Publisher;
 use super::snapshot::{self, Header};
@@ -49,14 +49,14 @@ pub struct Synchroniser {
     pub(super) clock: Clock,
     pub(super) settings: SyncSettings,
     pub(super) held: Shared,
-    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) orders: mpsc::Receiver<Command>,
     pub(super) handle: SyncHandle,
     /// The whole account is left alone until then.
     pub(super) paused_until: Instant,
     /// In a row, of the whole account.
     pub(super) troubles: u32,
     pub(super) questions: Allowance,
-    pub(super) key_number: u64,
+    pub(super) key_generation: u64,
 }
 
 impl Synchroniser {
@@ -85,7 +85,7 @@ impl Synchroniser {
         };
         let mut synchroniser = Self {
             account,
-            key_number: provider.key_number(),
+            key_generation: provider.key_generation(),
             fetcher: Fetcher::new(provider, settings.user_sign_in),
             spool,
             publisher,
@@ -189,9 +189,9 @@ impl Synchroniser {
         (section, due.max(self.paused_until))
     }
 
-    async fn carry_out(&mut self, order: Order) {
+    async fn carry_out(&mut self, order: Command) {
         match order {
-            Order::Refresh { accept, done } => {
+            Command::Refresh { accept, done } => {
                 self.paused_until = self.now();
                 for section in SectionName::ALL {
                     if !self.look(section, accept).await {
@@ -200,13 +200,13 @@ impl Synchroniser {
                 }
                 drop(done.send(self.handle.status(self.clock.wall())));
             }
-            Order::Diff(done) => {
+            Command::Diff(done) => {
                 let diffs = self.differences().await;
                 drop(done.send(diffs));
             }
-            Order::Doubt(doubt) => self.settle_doubt(doubt).await,
-            Order::KeyChanged => {
-                if self.fetcher.provider().key_number() != self.key_number {
+            Command::Doubt(doubt) => self.settle_doubt(doubt).await,
+            Command::KeyChanged => {
+                if self.fetcher.provider().key_generation() != self.key_generation {
                     self.look_again();
                 }
             }
@@ -215,7 +215,7 @@ impl Synchroniser {
 
     /// The key may be another one: everything is due, and nothing is left alone.
     fn look_again(&mut self) {
-        self.key_number = self.fetcher.provider().key_number();
+        self.key_generation = self.fetcher.provider().key_generation();
         let now = self.now();
         self.paused_until = now;
         self.troubles = 0;
@@ -226,7 +226,7 @@ impl Synchroniser {
 
     /// Looks at a section; `false` where the account is to be left alone for a while.
     pub(super) async fn look(&mut self, section: SectionName, accept: bool) -> bool {
-        if self.fetcher.provider().key_number() != self.key_number {
+        if self.fetcher.provider().key_generation() != self.key_generation {
             self.look_again();
         }
         let (before, header, incremental) = {

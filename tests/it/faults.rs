@@ -1,7 +1,7 @@
 //! One function per fault: what the provider does wrong, and what must become of the message.
 
 use smtp2go_gateway::simulator::{CutWhen, Fault, ScriptedFault};
-use smtp2go_gateway::spool::{MessageRecord, Order, State};
+use smtp2go_gateway::spool::{MessageRecord, OperatorAction, State};
 
 use crate::support::site::Site;
 
@@ -222,7 +222,7 @@ async fn partial_acceptance_is_never_repeated_unmarked() {
     assert_eq!(words(&record), ["unknown", "not_found", "held"]);
     // An operator may send it all the same: that is marked.
     let spool = site.gateway.spool();
-    spool.order(id, Order::Release).await.unwrap();
+    spool.order(id, OperatorAction::Release).await.unwrap();
     let record = site.settled(id).await;
     assert_eq!(words(&record)[3..], ["released", "accepted"]);
     assert!(record.parts[0].possibly_duplicate);

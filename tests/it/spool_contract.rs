@@ -9,7 +9,7 @@ use smtp2go_gateway::mail::{
     Diagnostic, Dispatch, Edit, Envelope, Mailbox, Recipients, ReversePath, Shared, SpoolId,
 };
 use smtp2go_gateway::spool::{
-    Content, Finding, LeaseRequest, Leased, MemoryStore, Order, Origin, RulesPart, Spool,
+    Content, Finding, LeaseRequest, Leased, MemoryStore, OperatorAction, Origin, RulesPart, Spool,
     SpoolError, SpoolSettings, SqliteStore, State, Store, Submission, Transition, Work,
 };
 
@@ -409,7 +409,7 @@ async fn what_is_on_its_way_is_held_when_its_attempt_ends(spool: Spool) {
     let leased = lease(&spool, 1).await;
     let first = leased[0].attempt(Clock.wall());
     spool.begin_attempt(first).await.unwrap();
-    assert_eq!(spool.order(id, Order::Hold).await.unwrap(), 1);
+    assert_eq!(spool.order(id, OperatorAction::Hold).await.unwrap(), 1);
     let deferred = Transition::Waiting(Duration::ZERO, why());
     spool.settle(first, deferred).await.unwrap();
     let record = spool.show(id).await.unwrap().unwrap();
@@ -466,11 +466,11 @@ async fn an_operator_holds_releases_retries_and_drops(spool: Spool) {
     attempt(&spool, &leased[1], Transition::InDoubt(later, why())).await;
     let order = async |order| spool.order(id, order).await.unwrap();
 
-    assert_eq!(order(Order::Release).await, 0, "nothing is held");
-    assert_eq!(order(Order::Hold).await, 2);
+    assert_eq!(order(OperatorAction::Release).await, 0, "nothing is held");
+    assert_eq!(order(OperatorAction::Hold).await, 2);
     assert!(lease(&spool, 9).await.is_empty() && doubts(&spool).await.is_empty());
-    assert_eq!(order(Order::Retry).await, 0, "held is held");
-    assert_eq!(order(Order::Release).await, 2);
+    assert_eq!(order(OperatorAction::Retry).await, 0, "held is held");
+    assert_eq!(order(OperatorAction::Release).await, 2);
     let released = lease(&spool, 9).await;
     assert_eq!(released.len(), 2);
     let record = spool.show(id).await.unwrap().unwrap();
@@ -482,9 +482,9 @@ async fn an_operator_holds_releases_retries_and_drops(spool: Spool) {
     assert_eq!(marked, [false, true], "the doubt may have been sent");
 
     attempt(&spool, &released[0], Transition::Waiting(later, why())).await;
-    assert_eq!(order(Order::Retry).await, 2);
+    assert_eq!(order(OperatorAction::Retry).await, 2);
     attempt(&spool, &released[1], accepted()).await;
-    assert_eq!(order(Order::Drop).await, 1);
+    assert_eq!(order(OperatorAction::Drop).await, 1);
     let record = spool.show(id).await.unwrap().unwrap();
     let states: Vec<State> = record.parts.iter().map(|part| part.state).collect();
     assert_eq!(states, [State::Bounced, State::Accepted]);
@@ -495,7 +495,10 @@ async fn an_operator_holds_releases_retries_and_drops(spool: Spool) {
         0
     );
     assert_eq!(
-        spool.order(SpoolId::new(0), Order::Drop).await.unwrap(),
+        spool
+            .order(SpoolId::new(0), OperatorAction::Drop)
+            .await
+            .unwrap(),
         0,
         "unknown"
     );
@@ -644,7 +647,7 @@ async fn octets_that_wait_are_counted_by_device(spool: Spool) {
     assert_eq!(spool.lane_octets("default", "printer"), 31);
     let id = leased[2].id.spool_id;
     spool.release(&leased[2]).await;
-    spool.order(id, Order::Drop).await.unwrap();
+    spool.order(id, OperatorAction::Drop).await.unwrap();
     assert_eq!(spool.lane_octets("default", "printer"), 0);
 }
 

@@ -14,11 +14,11 @@ use super::store::{DueBatch, Lane, SpoolError, Store};
 
 /// Where the last lease of each account ended.
 #[derive(Debug, Default)]
-pub(super) struct Turns(HashMap<(String, State), String>);
+pub(super) struct FairScheduler(HashMap<(String, State), String>);
 
-impl Turns {
+impl FairScheduler {
     /// Due dispatches in fair order, at most `limit`.
-    pub(super) fn take(
+    pub(super) fn next(
         &mut self,
         store: &mut dyn Store,
         (account, state): (&str, State),
