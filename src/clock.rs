@@ -71,51 +71,9 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// So many times in so long; what is over it has to wait for the next period. Time is an argument.
-#[derive(Clone, Copy, Debug)]
-pub struct Allowance {
-    most: u32,
-    period: Duration,
-    began: Option<Instant>,
-    used: u32,
-}
-
-impl Allowance {
-    /// Nothing of it is used.
-    pub const fn new(most: u32, period: Duration) -> Self {
-        Self {
-            most,
-            period,
-            began: None,
-            used: 0,
-        }
-    }
-
-    /// Whether once more is allowed; then it is used.
-    pub fn take(&mut self, now: Instant) -> bool {
-        let runs = |began: Instant| now.saturating_duration_since(began) < self.period;
-        if !self.began.is_some_and(runs) {
-            self.began = Some(now);
-            self.used = 0;
-        }
-        let allowed = self.used < self.most;
-        self.used += u32::from(allowed);
-        allowed
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_allowance_is_used_up_and_comes_back_with_the_next_period() {
-        let mut allowance = Allowance::new(2, Duration::from_secs(60));
-        let start = Clock.now();
-        let at = |second: u64| start + Duration::from_secs(second);
-        let taken = [0, 30, 59, 60, 61, 119].map(|second| allowance.take(at(second)));
-        assert_eq!(taken, [true, true, false, true, true, false]);
-    }
 
     #[test]
     fn a_timestamp_is_written_for_logs_and_for_headers() {

@@ -239,8 +239,8 @@ impl Journal {
     }
 
     /// A lane's user has sent what it may for now; its mail waits.
-    pub fn paced(&self, account: &str, lane: &str, wait: Duration) {
-        counter!(telemetry::PACED, "account" => account.to_owned()).increment(1);
+    pub fn rate_limited(&self, account: &str, lane: &str, wait: Duration) {
+        counter!(telemetry::RATE_LIMITED, "account" => account.to_owned()).increment(1);
         let wait_s = wait.as_secs_f64();
         debug!(account, lane, wait_s, "paced");
     }

@@ -15,6 +15,7 @@ pub mod mail;
 pub mod message;
 pub mod policy;
 pub mod provider;
+pub mod resilience;
 pub mod rules;
 pub mod session;
 pub mod simulator;

@@ -66,7 +66,7 @@ fn describe() {
     describe_counter!(LOOK_UPS, "doubts looked up at the provider by finding");
     describe_counter!(PROVIDER_ANSWERS, "provider answers by class");
     describe_counter!(
-        PACED,
+        RATE_LIMITED,
         "times that mail had to wait for its user's rate limit"
     );
     describe_counter!(RULES_REFRESHES, "looks at sections of the rules by result");
@@ -110,7 +110,7 @@ pub const LOOK_UPS: &str = "gateway_look_ups_total";
 /// Provider answers by class.
 pub const PROVIDER_ANSWERS: &str = "gateway_provider_answers_total";
 /// Times that mail had to wait for its user's rate limit.
-pub const PACED: &str = "gateway_paced_total";
+pub const RATE_LIMITED: &str = "gateway_rate_limited_total";
 /// Looks at sections of the rules by account, section and result.
 pub const RULES_REFRESHES: &str = "gateway_rules_refreshes_total";
 /// Seconds since a section of the rules was last confirmed.

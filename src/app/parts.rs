@@ -11,13 +11,14 @@ use crate::config::{
     AccountConfig, Config, ConfigError, Credential, ForwardConfig, ListenerConfig, Mistake,
     Profile, TlsConfig, TlsMode as Mode, UnknownPolicy,
 };
-use crate::forward::{Backoff, ForwardSettings, Unknown};
+use crate::forward::{ForwardSettings, Unknown};
 use crate::http::{self, Bounds, ClientError, ClientSettings};
 use crate::intake::IntakeSettings;
 use crate::journal::Chain;
 use crate::listen::{Certificate, CertificateError, ListenerSettings, TlsMode};
 use crate::message::{LoopLimits, PlanSettings};
 use crate::provider::{Account, Deadlines, Provider};
+use crate::resilience::Backoff;
 use crate::rules::{DeviceRule, IpRule, ListenerRule, Rules};
 use crate::session::{Leniency, Limits, Settings};
 use crate::spool::{SpaceLimits, SpoolSettings};

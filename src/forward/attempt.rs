@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::mail::{Diagnostic, Outcome};
 use crate::provider::ApiError;
+use crate::resilience::AccountSignal;
 use crate::spool::{Attempt, Leased, Settlement, SpoolError, Transition};
 
-use super::classify::{AccountSignal, Classified, classify};
+use super::classify::{Classified, classify};
 use super::payload::upload;
 use super::probe::{Probed, probe};
 use super::workers::{ForwardSettings, Shared};

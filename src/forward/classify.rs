@@ -14,10 +14,10 @@
 //! Statuses and error bodies become dispositions in [`crate::provider::ApiError::disposition`].
 
 use std::error::Error;
-use std::time::Duration;
 
 use crate::mail::{Diagnostic, Outcome};
 use crate::provider::{ApiError, Disposition, SendResult};
+use crate::resilience::AccountSignal;
 
 /// The outcome of one attempt, and what it says about the account.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,37 +36,6 @@ impl Classified {
             outcome,
             account,
             partly: false,
-        }
-    }
-}
-
-/// What an attempt says about the account as a whole.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum AccountSignal {
-    /// The provider answers and knows us.
-    Ok,
-    /// The provider is out of reach or out of order.
-    Unavailable,
-    /// The provider refuses our key or address: stop, and tell somebody.
-    KeyRefused,
-    /// Somebody refuses, and only another call can tell whether it is the key or this one mail.
-    Ambiguous,
-    /// The account's quota is used up.
-    Quota,
-    /// We are asked to slow down.
-    Throttle(Option<Duration>),
-}
-
-impl AccountSignal {
-    /// The word for metrics.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "fine",
-            Self::Unavailable => "trouble",
-            Self::KeyRefused => "halt",
-            Self::Ambiguous => "suspect",
-            Self::Quota => "quota",
-            Self::Throttle(_) => "throttle",
         }
     }
 }

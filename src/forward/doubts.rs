@@ -22,16 +22,16 @@ use crate::mail::Diagnostic;
 use crate::message::GATEWAY_ID;
 use crate::provider::groups::activity::{ActivityEvent, SearchActivity};
 use crate::provider::{ApiError, Disposition};
+use crate::resilience::Permit;
 use crate::spool::{Finding, LeaseRequest, Leased, Work};
 
 use super::attempt::{attempt, gave_up, hold};
-use super::breaker::Permit;
 use super::confirm::{Evidence, Sought, find_mail};
 use super::workers::{Shared, Unknown};
 
 /// Works until `stop`.
 pub(super) async fn settle_doubts(shared: Shared, stop: CancellationToken) {
-    let mut pace = Pace::default();
+    let mut pace = CallLimit::default();
     let mut changed = shared.spool.doubts();
     while !stop.is_cancelled() {
         let wake_at = match next(&shared, &mut pace).await {
@@ -53,12 +53,12 @@ pub(super) async fn settle_doubts(shared: Shared, stop: CancellationToken) {
 
 /// The look-ups of the last minute, and until when the provider wants none.
 #[derive(Default)]
-struct Pace {
+struct CallLimit {
     made: VecDeque<Instant>,
     throttled_until: Option<Instant>,
 }
 
-impl Pace {
+impl CallLimit {
     /// How long none is made, where the answer asks for that (provider-api 4: calls that are refused count as well).
     fn throttled(&mut self, answer: &Result<Answer, ApiError>, now: Instant) -> Option<Duration> {
         let Disposition::Throttle(wait) = answer.as_ref().err()?.disposition() else {
@@ -86,7 +86,7 @@ enum Next {
     NotBefore(Instant),
 }
 
-async fn next(shared: &Shared, pace: &mut Pace) -> Next {
+async fn next(shared: &Shared, pace: &mut CallLimit) -> Next {
     let now = shared.clock.now();
     match shared.breaker().permit(now) {
         Permit::Full | Permit::One => {}
@@ -121,7 +121,12 @@ async fn next(shared: &Shared, pace: &mut Pace) -> Next {
 
 /// Several doubts, as a crash leaves them, are looked up with one question about all mail of their time; one alone,
 /// or each of them where that question has too many answers, by its recipient.
-async fn settle(shared: &Shared, doubts: Vec<Leased>, pace: &mut Pace, stop: &CancellationToken) {
+async fn settle(
+    shared: &Shared,
+    doubts: Vec<Leased>,
+    pace: &mut CallLimit,
+    stop: &CancellationToken,
+) {
     if doubts.len() <= 1 {
         return settle_each(shared, doubts, pace, stop).await;
     }
@@ -169,7 +174,7 @@ async fn put_off(
 async fn settle_each(
     shared: &Shared,
     doubts: Vec<Leased>,
-    pace: &mut Pace,
+    pace: &mut CallLimit,
     stop: &CancellationToken,
 ) {
     let mut doubts = VecDeque::from(doubts);
@@ -355,7 +360,7 @@ async fn look_up(
     shared: &Shared,
     doubts: &[Leased],
     recipient: Option<String>,
-    pace: &mut Pace,
+    pace: &mut CallLimit,
 ) -> Result<Answer, ApiError> {
     let now = shared.clock.wall();
     let began = |doubt: &Leased| {

@@ -2,8 +2,13 @@
 //!
 //! [`Forwarder`] runs once per account. It is woken by new mail, by the next due time and by a
 //! finished attempt; it never polls. What an answer means ([`classify`]), when to try again
-//! ([`Backoff`]), whether the account may send at all ([`Breaker`]), how much at once ([`Window`]) and how much each
-//! SMTP user may send ([`Pace`]) are pure decisions; the rest is plumbing around them.
+//! ([`Backoff`]), whether the account may send at all ([`Breaker`]), how much at once ([`ConcurrencyLimit`]) and how much
+//! each SMTP user may send ([`RateLimiter`]) are pure decisions of [`crate::resilience`].
+//!
+//! [`Backoff`]: crate::resilience::Backoff
+//! [`Breaker`]: crate::resilience::Breaker
+//! [`ConcurrencyLimit`]: crate::resilience::ConcurrencyLimit
+//! [`RateLimiter`]: crate::resilience::RateLimiter
 //!
 //! # Invariants
 //! - *In flight* is durable before the first octet of a request leaves.
@@ -12,24 +17,16 @@
 //! - A refused key, a quota or a throttle never bounces a message.
 
 mod attempt;
-mod breaker;
 mod classify;
 mod confirm;
 mod doubts;
-mod pace;
 mod payload;
 mod probe;
-mod schedule;
 mod trying;
-mod window;
 mod workers;
 
-pub use breaker::{Breaker, BreakerSettings, Cause, Notice, Permit};
-pub use classify::{AccountSignal, Classified, classify};
+pub use classify::{Classified, classify};
 pub use confirm::{Evidence, Sought, find_mail};
-pub use pace::Pace;
 pub use payload::{payload_octets, upload};
-pub use schedule::Backoff;
 pub use trying::TryingClock;
-pub use window::Window;
 pub use workers::{ForwardSettings, Forwarder, KeyHandle, Unknown};

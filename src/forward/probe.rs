@@ -4,8 +4,7 @@ use crate::journal::Chain;
 use crate::mail::Diagnostic;
 use crate::provider::groups::api_keys::ViewPermissions;
 use crate::provider::{ApiError, Disposition, Provider};
-
-use super::classify::AccountSignal;
+use crate::resilience::AccountSignal;
 
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq)]

@@ -14,18 +14,16 @@ use crate::config::Secret;
 use crate::journal::Journal;
 use crate::mail::Diagnostic;
 use crate::provider::Provider;
+use crate::resilience::{
+    AccountSignal, Backoff, Breaker, BreakerSettings, ConcurrencyLimit, Notice, Permit, RateLimiter,
+};
 use crate::rules::Rules;
 use crate::spool::{LeaseRequest, Leased, Spool, Work};
 
 use super::attempt::{Attempted, attempt};
-use super::breaker::{Breaker, BreakerSettings, Notice, Permit};
-use super::classify::AccountSignal;
 use super::doubts::settle_doubts;
-use super::pace::Pace;
 use super::probe::{Probed, probe};
-use super::schedule::Backoff;
 use super::trying::TryingClock;
-use super::window::Window;
 
 /// How one account's mail is handed on.
 #[derive(Clone, Debug)]
@@ -71,7 +69,7 @@ pub(super) struct Shared {
     pub(super) woken: Arc<Notify>,
     breaker: Arc<Mutex<Breaker>>,
     trying: Arc<Mutex<TryingClock>>,
-    window: Arc<Mutex<Window>>,
+    window: Arc<Mutex<ConcurrencyLimit>>,
     /// Where the limits of users stand.
     rules: watch::Receiver<Arc<Rules>>,
 }
@@ -90,7 +88,7 @@ impl Shared {
         trying
     }
 
-    fn window(&self) -> MutexGuard<'_, Window> {
+    fn window(&self) -> MutexGuard<'_, ConcurrencyLimit> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -149,7 +147,7 @@ impl Forwarder {
             trouble_max: settings.backoff.max.min(TROUBLE_MAX),
         });
         let wait_max = settings.backoff.max.max(settings.confirm_after) * 2;
-        let window = Window::new(settings.concurrency);
+        let window = ConcurrencyLimit::new(settings.concurrency);
         Self {
             shared: Shared {
                 spool,
@@ -180,7 +178,7 @@ impl Forwarder {
         let mut ready: VecDeque<Leased> = VecDeque::new();
         let mut lanes: HashMap<task::Id, String> = HashMap::new();
         let mut others_at = self.shared.clock.now();
-        let mut paced = Paced::default();
+        let mut limited = RateLimited::default();
         let mut rules = self.shared.rules.clone();
         let doubts = tokio::spawn(settle_doubts(self.shared.clone(), stop.clone()));
         while !stop.is_cancelled() {
@@ -192,20 +190,20 @@ impl Forwarder {
                     &mut ready,
                     &mut lanes,
                     &mut others_at,
-                    &mut paced,
+                    &mut limited,
                 )
                 .await;
             let busy = attempts.len() >= self.room();
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(ended) = attempts.join_next_with_id() => {
-                    self.ended(ended, attempts.len(), &mut lanes, &mut paced);
+                    self.ended(ended, attempts.len(), &mut lanes, &mut limited);
                     while let Some(ended) = attempts.try_join_next_with_id() {
-                        self.ended(ended, attempts.len(), &mut lanes, &mut paced);
+                        self.ended(ended, attempts.len(), &mut lanes, &mut limited);
                     }
                 }
                 // A limit may have ended: who waits for it is looked at again.
-                Ok(()) = rules.changed() => paced.until.clear(),
+                Ok(()) = rules.changed() => limited.until.clear(),
                 // With all slots taken nothing new could be started.
                 () = self.shared.woken.notified() => {}
                 changed = arrivals.changed(), if !busy => if changed.is_err() { break },
@@ -214,7 +212,7 @@ impl Forwarder {
         }
         let drained = tokio::time::timeout(self.shared.settings.drain_max, async {
             while let Some(ended) = attempts.join_next_with_id().await {
-                self.ended(ended, attempts.len(), &mut lanes, &mut paced);
+                self.ended(ended, attempts.len(), &mut lanes, &mut limited);
             }
             drop(doubts.await);
         });
@@ -231,7 +229,7 @@ impl Forwarder {
         ready: &mut VecDeque<Leased>,
         lanes: &mut HashMap<task::Id, String>,
         others_at: &mut std::time::Instant,
-        paced: &mut Paced,
+        limited: &mut RateLimited,
     ) -> Instant {
         let now = self.shared.clock.now();
         let mut look_again = Instant::from_std(now + IDLE_MAX);
@@ -277,7 +275,7 @@ impl Forwarder {
                     Permit::Full => room * LEASES_PER_PLACE,
                     _ => 1,
                 },
-                except: except.into_iter().chain(paced.waiting(now)).collect(),
+                except: except.into_iter().chain(limited.waiting(now)).collect(),
             };
             match self.shared.spool.lease(request).await {
                 Ok((leased, due)) => {
@@ -298,7 +296,7 @@ impl Forwarder {
             let Some(leased) = next.and_then(|next| ready.remove(next)) else {
                 break;
             };
-            let over = self.over_its_limit(&leased.lane, paced, now);
+            let over = self.over_its_limit(&leased.lane, limited, now);
             if over {
                 self.shared.spool.release(&leased).await;
                 continue;
@@ -311,7 +309,7 @@ impl Forwarder {
         if too_soon {
             look_again = look_again.min(Instant::from_std(*others_at));
         }
-        if let Some(first) = paced.first(now) {
+        if let Some(first) = limited.first(now) {
             look_again = look_again.min(Instant::from_std(first));
         }
         match next_due {
@@ -321,8 +319,13 @@ impl Forwarder {
     }
 
     /// Whether this lane's mail must wait for its user's limit; if not, one mail is counted.
-    fn over_its_limit(&self, lane: &str, paced: &mut Paced, now: std::time::Instant) -> bool {
-        if paced.until.get(lane).is_some_and(|until| *until > now) {
+    fn over_its_limit(
+        &self,
+        lane: &str,
+        limited: &mut RateLimited,
+        now: std::time::Instant,
+    ) -> bool {
+        if limited.until.get(lane).is_some_and(|until| *until > now) {
             return true;
         }
         let limit = {
@@ -332,27 +335,27 @@ impl Forwarder {
         let Some((owner, limit)) = limit else {
             return false;
         };
-        match paced.pace.take(owner, limit, now) {
+        match limited.pace.take(owner, limit, now) {
             None => false,
             Some(until) => {
                 self.shared
                     .journal
-                    .paced(&self.shared.settings.account, lane, until - now);
-                paced.until.insert(lane.to_owned(), until);
+                    .rate_limited(&self.shared.settings.account, lane, until - now);
+                limited.until.insert(lane.to_owned(), until);
                 true
             }
         }
     }
 
-    fn give_back(&self, lane: &str, paced: &mut Paced) {
+    fn give_back(&self, lane: &str, limited: &mut RateLimited) {
         let limit = {
             let rules = self.shared.rules.borrow();
             rules.limit_of_lane(&self.shared.settings.account, lane)
         };
         if let Some((owner, _)) = limit {
-            paced.pace.give_back(&owner);
+            limited.pace.give_back(&owner);
             // Others of the same user may go, too.
-            paced.until.clear();
+            limited.until.clear();
         }
     }
 
@@ -373,7 +376,7 @@ impl Forwarder {
         ended: Result<(task::Id, Ended), task::JoinError>,
         under_way: usize,
         lanes: &mut HashMap<task::Id, String>,
-        paced: &mut Paced,
+        limited: &mut RateLimited,
     ) {
         let (ended, lane) = match ended {
             Ok((id, ended)) => (ended, lanes.remove(&id)),
@@ -387,7 +390,7 @@ impl Forwarder {
         let sent = matches!(&ended, Ended::Attempt(Some(attempted)) if attempted.sent);
         if let (Some(lane), false) = (&lane, sent) {
             // What has not left does not count against its user's limit.
-            self.give_back(lane, paced);
+            self.give_back(lane, limited);
         }
         match ended {
             Ended::Attempt(Some(attempted)) => self.shared.note(attempted, under_way),
@@ -406,12 +409,12 @@ impl Forwarder {
 
 /// Lanes whose users have sent what they may for now.
 #[derive(Debug, Default)]
-struct Paced {
-    pace: Pace,
+struct RateLimited {
+    pace: RateLimiter,
     until: HashMap<String, std::time::Instant>,
 }
 
-impl Paced {
+impl RateLimited {
     /// The lanes that wait.
     fn waiting(&mut self, now: std::time::Instant) -> Vec<String> {
         self.until.retain(|_, until| *until > now);

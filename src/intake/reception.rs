@@ -9,13 +9,14 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use crate::auth::{Authenticator, Checked, GuessingGuard, Leave};
-use crate::clock::{Allowance, Clock};
+use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::mail::{
     Identity, Mailbox, ReceivedDetail, Reply, ReversePath, SessionFacts, SignIn, Verdict, reply,
 };
 use crate::message::{HeadCollector, LoopLimits, PlanSettings};
 use crate::policy::{Policy, Refusal, RuleDoubt};
+use crate::resilience::FixedWindow;
 use crate::rules::{Rules, SectionName, Submitter};
 use crate::session::{Answer, Question};
 use crate::spool::{Announced, Draft, Shortage, Space, SpaceLimits, Spool};
@@ -34,7 +35,7 @@ pub struct Intake {
     pub(super) rules: watch::Receiver<Arc<Rules>>,
     authenticator: Arc<ArcSwap<Authenticator>>,
     guard: Mutex<GuessingGuard>,
-    pub(super) kept: Mutex<Allowance>,
+    pub(super) kept: Mutex<FixedWindow>,
     /// Where rules are reported that refused something and may have changed meanwhile.
     pub(super) doubts: mpsc::Sender<RuleDoubt>,
     turns: Turns,

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Allowance, Timestamp};
+use crate::clock::Timestamp;
 use crate::mail::{HeaderSender, Identity, Mailbox, Reply, ReversePath, SessionFacts};
 use crate::policy::{Policy, Refusal};
+use crate::resilience::FixedWindow;
 use crate::rules::{Explanation, Rules};
 
 use super::reception::Intake;
@@ -81,7 +82,7 @@ impl Stage<'_> {
 }
 
 /// Whoever is refused in a loop must not take the disk from the others. The log has them all.
-pub(super) const KEPT: Allowance = Allowance::new(20, Duration::from_secs(1));
+pub(super) const KEPT: FixedWindow = FixedWindow::new(20, Duration::from_secs(1));
 
 impl Intake {
     /// Writes a refusal down, keeps it with its explanation, and gives the reply.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Allowance;
 use crate::mail::Mailbox;
 use crate::policy::RuleDoubt;
+use crate::resilience::FixedWindow;
 use crate::rules::{SectionName, Suppressions};
 
 use super::held::{Held, lock};
@@ -103,4 +103,4 @@ impl Synchroniser {
 /// A refusal has its section looked at again, but not more often than this.
 const DOUBT_PAUSE: Duration = Duration::from_secs(5);
 /// Questions about single addresses: whoever makes up recipients must not make us shut out.
-pub(super) const QUESTIONS: Allowance = Allowance::new(20, Duration::from_secs(60));
+pub(super) const QUESTIONS: FixedWindow = FixedWindow::new(20, Duration::from_secs(60));

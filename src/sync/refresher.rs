@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Allowance, Clock, Timestamp};
+use crate::clock::{Clock, Timestamp};
 use crate::journal::{Chain, Journal};
 use crate::provider::{ApiError, Disposition, Provider, read_date};
+use crate::resilience::FixedWindow;
 use crate::rules::{AccountRules, Confirmed, SectionName, SuppressionReason, Suppressions, Users};
 use crate::spool::{Spool, SpoolError};
 
@@ -55,7 +56,7 @@ pub struct Synchroniser {
     pub(super) paused_until: Instant,
     /// In a row, of the whole account.
     pub(super) troubles: u32,
-    pub(super) questions: Allowance,
+    pub(super) questions: FixedWindow,
     pub(super) key_generation: u64,
 }
 

@@ -11,21 +11,18 @@ const FLOORS: [&[&str]; 7] = [
     &["intake", "forward", "sync"],
     &["session", "auth", "policy", "message", "provider", "spool"],
     &["config", "journal", "http"],
-    &["mail", "rules", "clock", "telemetry"],
+    &["mail", "rules", "clock", "resilience", "telemetry"],
 ];
 
 /// Rooms and files that decide without touching the world.
-const PURE: [&str; 13] = [
+const PURE: [&str; 10] = [
     "mail",
     "rules",
     "session",
     "policy",
     "message",
     "forward/classify",
-    "forward/schedule",
-    "forward/breaker",
-    "forward/window",
-    "forward/pace",
+    "resilience",
     "sync/reading",
     "sync/shrink",
     "sync/snapshot",

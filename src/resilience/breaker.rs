@@ -1,15 +1,15 @@
-//! Whether an account may send now: pure, fed with the effects of attempts.
+//! A circuit breaker for an account: whether it may send now. Pure, fed with what attempts say of the account.
 //!
 //! *Closed*: mail flows. *Open* until a moment, for one of four causes. When that moment comes it is
-//! *half-open*: one attempt goes out alone, and its effect closes the breaker or opens it for longer.
+//! *half-open*: one attempt goes out alone, and its signal closes the breaker or opens it for longer.
 //! Where the key was refused, a call that costs nothing goes ahead of that attempt, every probe
 //! interval for as long as it takes.
 //!
-//! | effect | closed | half-open |
+//! | signal | closed | half-open |
 //! | --- | --- | --- |
-//! | fine | forgets troubles | closes |
-//! | trouble | counts; opens at [`TROUBLES_MAX`] in a row | opens again, twice as long where trouble was the cause |
-//! | halt, quota, throttle | opens | opens |
+//! | ok | forgets failures | closes |
+//! | unavailable | counts; opens at [`TROUBLES_MAX`] in a row | opens again, twice as long where that was the cause |
+//! | key refused, quota, throttle | opens | opens |
 //!
 //! What attempts report that were under way when it opened says nothing new.
 
@@ -17,7 +17,36 @@ use std::time::{Duration, Instant};
 
 use crate::mail::Diagnostic;
 
-use super::classify::AccountSignal;
+/// What an attempt says about the account as a whole.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AccountSignal {
+    /// The provider answers and knows us.
+    Ok,
+    /// The provider is out of reach or out of order.
+    Unavailable,
+    /// The provider refuses our key or address: stop, and tell somebody.
+    KeyRefused,
+    /// Somebody refuses, and only another call can tell whether it is the key or this one mail.
+    Ambiguous,
+    /// The account's quota is used up.
+    Quota,
+    /// We are asked to slow down.
+    Throttle(Option<Duration>),
+}
+
+impl AccountSignal {
+    /// The word for metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "fine",
+            Self::Unavailable => "trouble",
+            Self::KeyRefused => "halt",
+            Self::Ambiguous => "suspect",
+            Self::Quota => "quota",
+            Self::Throttle(_) => "throttle",
+        }
+    }
+}
 
 /// See the module's documentation.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! How much each SMTP user may send: pure.
+//! Rate limits: how many mails of an SMTP user, and how many calls, in a period. Pure.
 //!
 //! A limit of the provider's (so many mails in a period) counts mails, whoever of a user's devices they come from.
 //! Counted is in sixtieths of the period, the running one included, so that no window of the period's length ever
@@ -13,33 +13,33 @@ use crate::rules::{LimitOwner, RateLimit};
 
 /// See the module's documentation. What was sent before a restart is forgotten.
 #[derive(Debug, Default)]
-pub struct Pace {
-    owners: HashMap<LimitOwner, Window>,
+pub struct RateLimiter {
+    owners: HashMap<LimitOwner, SlidingWindow>,
     begun: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Window {
+struct SlidingWindow {
     limit: RateLimit,
     /// The number of a sixtieth, and mails in it.
     sent: VecDeque<(u64, u32)>,
 }
 
-impl Pace {
+impl RateLimiter {
     /// When the next mail may go; `None`: now, and it is counted.
     pub fn take(&mut self, owner: LimitOwner, limit: RateLimit, now: Instant) -> Option<Instant> {
         let begun = *self.begun.get_or_insert(now);
         let slot_time = slot_time(limit);
         let elapsed = now.saturating_duration_since(begun);
         let slot = u64::try_from(elapsed.as_nanos() / slot_time.as_nanos()).unwrap_or(u64::MAX);
-        let window = self.owners.entry(owner).or_insert(Window {
+        let window = self.owners.entry(owner).or_insert(SlidingWindow {
             limit,
             sent: VecDeque::new(),
         });
         if window.limit != limit {
             // Slots of another length mean nothing here: what was sent counts as sent just now.
             let sent = window.sent.iter().map(|(_, mails)| mails).sum();
-            *window = Window {
+            *window = SlidingWindow {
                 limit,
                 sent: [(slot, sent)].into(),
             };
@@ -80,6 +80,39 @@ fn slot_time(limit: RateLimit) -> Duration {
 /// Complete ones that count beside the running one.
 const SLOTS: u64 = 60;
 
+/// A limit of so many in a period that begins with the first; what is over it waits for the next period.
+#[derive(Clone, Copy, Debug)]
+pub struct FixedWindow {
+    most: u32,
+    period: Duration,
+    began: Option<Instant>,
+    used: u32,
+}
+
+impl FixedWindow {
+    /// Nothing of it is used.
+    pub const fn new(most: u32, period: Duration) -> Self {
+        Self {
+            most,
+            period,
+            began: None,
+            used: 0,
+        }
+    }
+
+    /// Whether once more is allowed; then it is used.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let runs = |began: Instant| now.saturating_duration_since(began) < self.period;
+        if !self.began.is_some_and(runs) {
+            self.began = Some(now);
+            self.used = 0;
+        }
+        let allowed = self.used < self.most;
+        self.used += u32::from(allowed);
+        allowed
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,11 +129,11 @@ mod tests {
             period: Duration::from_secs(60),
         };
         let start = Clock.now();
-        let mut pace = Pace::default();
+        let mut limiter = RateLimiter::default();
         let mut sent = Vec::new();
         let mut now = start;
         while now < start + Duration::from_secs(600) {
-            match pace.take(owner("a"), limit, now) {
+            match limiter.take(owner("a"), limit, now) {
                 None => sent.push(now),
                 Some(until) => {
                     assert!(until > now);
@@ -124,22 +157,31 @@ mod tests {
             period: Duration::from_secs(seconds),
         };
         let now = Clock.now();
-        let mut pace = Pace::default();
-        assert_eq!(pace.take(owner("a"), limit(1, 60), now), None);
-        assert!(pace.take(owner("a"), limit(1, 60), now).is_some());
-        assert_eq!(pace.take(owner("b"), limit(1, 60), now), None);
-        assert_eq!(pace.take(owner("a"), limit(2, 3600), now), None);
-        pace.give_back(&owner("a"));
+        let mut limiter = RateLimiter::default();
+        assert_eq!(limiter.take(owner("a"), limit(1, 60), now), None);
+        assert!(limiter.take(owner("a"), limit(1, 60), now).is_some());
+        assert_eq!(limiter.take(owner("b"), limit(1, 60), now), None);
+        assert_eq!(limiter.take(owner("a"), limit(2, 3600), now), None);
+        limiter.give_back(&owner("a"));
         assert_eq!(
-            pace.take(owner("a"), limit(2, 3600), now),
+            limiter.take(owner("a"), limit(2, 3600), now),
             None,
             "it had not left"
         );
-        let until = pace.take(owner("a"), limit(2, 3600), now);
+        let until = limiter.take(owner("a"), limit(2, 3600), now);
         let wait = until.map(|until| until - now);
         assert!(
             wait.is_some_and(|wait| wait >= Duration::from_secs(3600)),
             "{wait:?}"
         );
+    }
+
+    #[test]
+    fn a_fixed_window_is_used_up_and_comes_back_with_the_next_period() {
+        let mut window = FixedWindow::new(2, Duration::from_secs(60));
+        let start = Clock.now();
+        let at = |second: u64| start + Duration::from_secs(second);
+        let taken = [0, 30, 59, 60, 61, 119].map(|second| window.take(at(second)));
+        assert_eq!(taken, [true, true, false, true, true, false]);
     }
 }
