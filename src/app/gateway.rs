@@ -21,7 +21,7 @@ use crate::http::{ClientError, ServerError};
 use crate::intake::Intake;
 use crate::journal::Journal;
 use crate::listen::{CertificateError, ListenError, Listener};
-use crate::policy::RuleDoubt;
+use crate::policy::Revalidation;
 use crate::spool::{Spool, SpoolError, SqliteStore, volatile_storage};
 use crate::sync::{Publisher, SyncHandle, Synchroniser};
 use crate::telemetry;
@@ -158,14 +158,14 @@ impl Gateway {
         let spool = open_spool(config, clock)?;
         report_unknown_accounts(&spool, config, journal).await;
         let rules = Publisher::new(parts::rules(config));
-        let (doubts, doubtful) = mpsc::channel(DOUBTS_MAX);
+        let (revalidations, wanted) = mpsc::channel(REVALIDATIONS_MAX);
         let authenticator = Authenticator::new(parts::users(config))?;
         let authenticator = Arc::new(ArcSwap::from_pointee(authenticator));
         let intake = Arc::new(Intake::new(
             spool.clone(),
             rules.subscribe(),
             Arc::clone(&authenticator),
-            doubts,
+            revalidations,
             (journal, clock),
             parts::intake(config),
         ));
@@ -247,7 +247,7 @@ impl Gateway {
         let stop = gateway.stop_forwarding.clone();
         gateway
             .forwarders
-            .spawn(hand_out_doubts(doubtful, handles, stop));
+            .spawn(route_revalidations(wanted, handles, stop));
         for (name, listener) in listeners {
             gateway.smtp.insert(name, listener.addresses());
             listener.start(&gateway.sessions, &gateway.stop_accepting);
@@ -337,15 +337,15 @@ impl Gateway {
 }
 
 /// A rule that refused something is looked at by whoever keeps its account's rules fresh.
-async fn hand_out_doubts(
-    mut doubts: mpsc::Receiver<RuleDoubt>,
+async fn route_revalidations(
+    mut revalidations: mpsc::Receiver<Revalidation>,
     synchronisers: Vec<SyncHandle>,
     stop: CancellationToken,
 ) {
-    while let Some(Some(doubt)) = stop.run_until_cancelled(doubts.recv()).await {
-        let of_account = |handle: &&SyncHandle| handle.account() == &*doubt.account;
+    while let Some(Some(wanted)) = stop.run_until_cancelled(revalidations.recv()).await {
+        let of_account = |handle: &&SyncHandle| handle.account() == &*wanted.account;
         if let Some(synchroniser) = synchronisers.iter().find(of_account) {
-            synchroniser.doubt(doubt);
+            synchroniser.revalidate(wanted);
         }
     }
 }
@@ -451,7 +451,7 @@ const SESSION_DRAIN_MAX: Duration = Duration::from_secs(4);
 const FORWARD_DRAIN_MAX: Duration = Duration::from_secs(4);
 
 /// Rules that refused something and wait to be looked at; more would say nothing new.
-const DOUBTS_MAX: usize = 64;
+const REVALIDATIONS_MAX: usize = 64;
 
 const TIDY_BUSY: Duration = Duration::from_millis(20);
 const TIDY_IDLE: Duration = Duration::from_secs(2);

@@ -104,7 +104,7 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
     };
     settle(shared, attempt, settlement).await;
     if doubtful || is_open {
-        shared.doubtful.notify_one();
+        shared.in_doubt_added.notify_one();
     }
     let took = shared.clock.now().saturating_duration_since(started);
     shared.journal.provider_answered(account.word());

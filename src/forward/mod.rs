@@ -16,17 +16,17 @@
 //!   repeat is marked.
 //! - A refused key, a quota or a throttle never bounces a message.
 
+mod activity_match;
 mod attempt;
 mod classify;
 mod confirm;
-mod doubts;
 mod payload;
 mod probe;
 mod trying;
 mod workers;
 
+pub use activity_match::{Evidence, Sought, find_mail};
 pub use classify::{Classified, classify};
-pub use confirm::{Evidence, Sought, find_mail};
 pub use payload::{payload_octets, upload};
 pub use trying::TryingClock;
 pub use workers::{ForwardSettings, Forwarder, KeyHandle, Unknown};

@@ -21,7 +21,7 @@ use crate::rules::Rules;
 use crate::spool::{LeaseRequest, Leased, Spool, Work};
 
 use super::attempt::{Attempted, attempt};
-use super::doubts::settle_doubts;
+use super::confirm::confirm_in_doubt;
 use super::probe::{Probed, probe};
 use super::trying::TryingClock;
 
@@ -63,8 +63,8 @@ pub(super) struct Shared {
     pub(super) journal: Journal,
     pub(super) clock: Clock,
     pub(super) settings: ForwardSettings,
-    /// Rung when there is a new doubt.
-    pub(super) doubtful: Arc<Notify>,
+    /// Notified when a dispatch becomes in doubt.
+    pub(super) in_doubt_added: Arc<Notify>,
     /// Rung when the key has changed, or a doubt has become mail again.
     pub(super) woken: Arc<Notify>,
     breaker: Arc<Mutex<Breaker>>,
@@ -109,7 +109,7 @@ impl Shared {
             }
             Some(Notice::Resumed) => {
                 self.journal.account_resumed(account);
-                self.doubtful.notify_one();
+                self.in_doubt_added.notify_one();
             }
             None => {}
         }
@@ -155,7 +155,7 @@ impl Forwarder {
                 journal,
                 clock,
                 settings,
-                doubtful: Arc::new(Notify::new()),
+                in_doubt_added: Arc::new(Notify::new()),
                 woken: Arc::new(Notify::new()),
                 breaker: Arc::new(Mutex::new(breaker)),
                 trying: Arc::new(Mutex::new(TryingClock::new(new_run(), wait_max))),
@@ -180,7 +180,7 @@ impl Forwarder {
         let mut others_at = self.shared.clock.now();
         let mut limited = RateLimited::default();
         let mut rules = self.shared.rules.clone();
-        let doubts = tokio::spawn(settle_doubts(self.shared.clone(), stop.clone()));
+        let doubts = tokio::spawn(confirm_in_doubt(self.shared.clone(), stop.clone()));
         while !stop.is_cancelled() {
             arrivals.mark_unchanged();
             drop(self.shared.trying());
@@ -400,7 +400,7 @@ impl Forwarder {
             Ended::Probe(Probed::Works | Probed::Unclear, _) => {
                 self.shared.breaker().key_works(self.shared.clock.now());
                 self.shared.journal.key_works(&self.shared.settings.account);
-                self.shared.doubtful.notify_one();
+                self.shared.in_doubt_added.notify_one();
             }
             Ended::Probe(Probed::Refused(effect, why), _) => self.shared.heed(effect, &why),
         }
@@ -446,7 +446,7 @@ impl KeyHandle {
         if self.0.provider.change_key(key) {
             self.0.breaker().key_changed(self.0.clock.now());
             self.0.woken.notify_one();
-            self.0.doubtful.notify_one();
+            self.0.in_doubt_added.notify_one();
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::mail::{
     Identity, Mailbox, ReceivedDetail, Reply, ReversePath, SessionFacts, SignIn, Verdict, reply,
 };
 use crate::message::{HeadCollector, LoopLimits, PlanSettings};
-use crate::policy::{Policy, Refusal, RuleDoubt};
+use crate::policy::{Policy, Refusal, Revalidation};
 use crate::resilience::FixedWindow;
 use crate::rules::{Rules, SectionName, Submitter};
 use crate::session::{Answer, Question};
@@ -37,7 +37,7 @@ pub struct Intake {
     guard: Mutex<GuessingGuard>,
     pub(super) kept: Mutex<FixedWindow>,
     /// Where rules are reported that refused something and may have changed meanwhile.
-    pub(super) doubts: mpsc::Sender<RuleDoubt>,
+    pub(super) revalidations: mpsc::Sender<Revalidation>,
     turns: Turns,
 }
 
@@ -64,7 +64,7 @@ impl Intake {
         spool: Spool,
         rules: watch::Receiver<Arc<Rules>>,
         authenticator: Arc<ArcSwap<Authenticator>>,
-        doubts: mpsc::Sender<RuleDoubt>,
+        revalidations: mpsc::Sender<Revalidation>,
         (journal, clock): (Journal, Clock),
         settings: IntakeSettings,
     ) -> Self {
@@ -78,7 +78,7 @@ impl Intake {
             authenticator,
             guard: Mutex::default(),
             kept: Mutex::new(KEPT),
-            doubts,
+            revalidations,
             turns: Turns::default(),
         }
     }
@@ -283,7 +283,7 @@ impl Reception {
             intake.guard().right(address, &sign_in, intake.clock.now());
         } else if let Some(listener) = rules.listeners.get(&facts.listener) {
             // A new user, or a new password: it may be known at the provider already.
-            drop(intake.doubts.try_send(RuleDoubt {
+            drop(intake.revalidations.try_send(Revalidation {
                 account: Arc::clone(&listener.account),
                 section: SectionName::Users,
                 subject: String::new(),

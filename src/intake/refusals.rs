@@ -109,9 +109,9 @@ impl Intake {
         stage: Stage<'_>,
         refusal: &Refusal,
     ) {
-        if let Some(doubt) = &refusal.doubt {
-            // With so many doubts waiting the rules are being fetched anyway.
-            drop(self.doubts.try_send(doubt.clone()));
+        if let Some(wanted) = &refusal.revalidate {
+            // With so many requests waiting the rules are being fetched anyway.
+            drop(self.revalidations.try_send(wanted.clone()));
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if !kept.take(self.clock.now()) {

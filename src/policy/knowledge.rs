@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::mail::{Reply, reply};
 use crate::rules::{Says, Section, SectionName, Step, WhenStale, WithoutRules, age_seconds};
 
-use super::{Policy, Refusal, RuleDoubt};
+use super::{Policy, Refusal, Revalidation};
 
 /// A section of the provider's rules that is to be heeded.
 pub(super) struct Heeded<'a, T> {
@@ -29,7 +29,7 @@ impl Provided<'_> {
         Refusal {
             reply,
             hint,
-            doubt: Some(RuleDoubt {
+            revalidate: Some(Revalidation {
                 account: Arc::clone(self.account),
                 section: self.section,
                 subject: subject.to_string(),

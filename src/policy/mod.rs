@@ -50,12 +50,12 @@ pub struct Refusal {
     /// What the operator is told: the setting it follows from, and what to change.
     pub hint: String,
     /// The provider's rule behind it, which may have changed meanwhile.
-    pub doubt: Option<RuleDoubt>,
+    pub revalidate: Option<Revalidation>,
 }
 
 /// A rule of the provider's that refused something.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RuleDoubt {
+pub struct Revalidation {
     /// Whose.
     pub account: Arc<str>,
     /// Where it stands.
@@ -70,7 +70,7 @@ impl Refusal {
         Self {
             reply,
             hint: hint.into(),
-            doubt: None,
+            revalidate: None,
         }
     }
 }

@@ -127,7 +127,7 @@ impl Policy<'_> {
                     Err(refusal) => Err(Refusal {
                         reply: reply::from_unreadable(text),
                         hint: format!("some programs read another sender in it: {}", refusal.hint),
-                        doubt: refusal.doubt,
+                        revalidate: refusal.revalidate,
                     }),
                 }
             }

@@ -77,14 +77,14 @@ pub enum Work {
     /// Queued dispatches.
     Mail,
     /// Dispatches in doubt.
-    Doubts,
+    InDoubt,
 }
 
 impl Work {
     fn state(self) -> State {
         match self {
             Self::Mail => State::Queued,
-            Self::Doubts => State::InDoubt,
+            Self::InDoubt => State::InDoubt,
         }
     }
 }

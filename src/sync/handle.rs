@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Timestamp;
-use crate::policy::RuleDoubt;
+use crate::policy::Revalidation;
 use crate::rules::SectionName;
 
 use super::held::{Shared, lock};
@@ -21,7 +21,7 @@ pub(super) enum Command {
         done: oneshot::Sender<Vec<SectionStatus>>,
     },
     Diff(oneshot::Sender<Vec<SectionDiff>>),
-    Doubt(RuleDoubt),
+    Revalidate(Revalidation),
     KeyChanged,
 }
 
@@ -59,10 +59,10 @@ impl SyncHandle {
         answer.await.ok()
     }
 
-    /// A rule has refused something: its section is looked at again soon. With too many doubts waiting it is
+    /// A rule has refused something: its section is looked at again soon. With too many requests waiting it is
     /// looked at anyway.
-    pub fn doubt(&self, doubt: RuleDoubt) {
-        drop(self.orders.try_send(Command::Doubt(doubt)));
+    pub fn revalidate(&self, wanted: Revalidation) {
+        drop(self.orders.try_send(Command::Revalidate(wanted)));
     }
 
     /// The account's key may be another one: then what was not permitted may be now.

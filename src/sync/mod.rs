@@ -5,7 +5,7 @@
 //! ([`Publisher`]). A section that fails keeps what it had; so does one whose answer makes no sense, and one that was
 //! suddenly emptied, for a while (`shrink.rs`). A section that the key may not see is reported once.
 //!
-//! A rule that refused something may have changed meanwhile: [`SyncHandle::doubt`] has that section looked at, at
+//! A rule that refused something may have changed meanwhile: [`SyncHandle::revalidate`] has that section fetched again, at
 //! most every few seconds, so that the next try passes.
 //!
 //! # Failure
@@ -13,13 +13,13 @@
 //!
 //! [`Rules`]: crate::rules::Rules
 
-mod doubts;
 mod fetch;
 mod handle;
 mod held;
 mod publisher;
 mod reading;
 mod refresher;
+mod revalidate;
 mod shrink;
 mod snapshot;
 mod status;

@@ -15,11 +15,11 @@ use crate::resilience::FixedWindow;
 use crate::rules::{AccountRules, Confirmed, SectionName, SuppressionReason, Suppressions, Users};
 use crate::spool::{Spool, SpoolError};
 
-use super::doubts::QUESTIONS;
 use super::fetch::{FetchError, Fetched, Fetcher, path_of};
 use super::handle::{Command, SyncHandle};
 use super::held::{Held, NOT_ASKED, Shared, Trouble, lock};
 use super::publisher::Publisher;
+use super::revalidate::SUPPRESSION_LOOKUPS;
 use super::snapshot::{self, Header};
 use super::status::{SectionDiff, diff};
 use super::values::SectionValue;
@@ -98,7 +98,7 @@ impl Synchroniser {
             handle,
             paused_until: now,
             troubles: 0,
-            questions: QUESTIONS,
+            questions: SUPPRESSION_LOOKUPS,
         };
         synchroniser.load_stored().await;
         synchroniser
@@ -205,7 +205,7 @@ impl Synchroniser {
                 let diffs = self.differences().await;
                 drop(done.send(diffs));
             }
-            Command::Doubt(doubt) => self.settle_doubt(doubt).await,
+            Command::Revalidate(wanted) => self.revalidate(wanted).await,
             Command::KeyChanged => {
                 if self.fetcher.provider().key_generation() != self.key_generation {
                     self.look_again();

@@ -15,13 +15,14 @@ const FLOORS: [&[&str]; 7] = [
 ];
 
 /// Rooms and files that decide without touching the world.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "mail",
     "rules",
     "session",
     "policy",
     "message",
     "forward/classify",
+    "forward/activity_match",
     "resilience",
     "sync/reading",
     "sync/shrink",

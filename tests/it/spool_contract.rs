@@ -133,7 +133,7 @@ pub(crate) async fn lease(spool: &Spool, limit: usize) -> Vec<Leased> {
 }
 
 async fn doubts(spool: &Spool) -> Vec<Leased> {
-    lease_work(spool, "default", Work::Doubts, 10).await
+    lease_work(spool, "default", Work::InDoubt, 10).await
 }
 
 async fn lease_of(spool: &Spool, account: &str, limit: usize) -> Vec<Leased> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::mail::Mailbox;
-use crate::policy::RuleDoubt;
+use crate::policy::Revalidation;
 use crate::resilience::FixedWindow;
 use crate::rules::{SectionName, Suppressions};
 
@@ -14,20 +14,20 @@ use super::snapshot::Header;
 use super::values::SectionValue;
 
 impl Synchroniser {
-    pub(super) async fn settle_doubt(&mut self, doubt: RuleDoubt) {
+    pub(super) async fn revalidate(&mut self, wanted: Revalidation) {
         let now = self.now();
         // Where looks fail they have their own pace: errors count against the whole site (provider-api 4).
         let fresh = |held: &Held| held.fresh;
-        if now < self.paused_until || !lock(&self.held).get(&doubt.section).is_some_and(fresh) {
+        if now < self.paused_until || !lock(&self.held).get(&wanted.section).is_some_and(fresh) {
             return;
         }
-        if doubt.section == SectionName::Suppressions {
-            self.settle_suppression(&doubt.subject).await;
+        if wanted.section == SectionName::Suppressions {
+            self.settle_suppression(&wanted.subject).await;
             return;
         }
         let pause = DOUBT_PAUSE.min(self.settings.interval);
         let looked_at = lock(&self.held)
-            .get(&doubt.section)
+            .get(&wanted.section)
             .and_then(|held| held.looked_at);
         if looked_at.is_some_and(|at| now.saturating_duration_since(at) < pause) {
             return;
@@ -38,7 +38,7 @@ impl Synchroniser {
             SectionName::SingleSenders,
             SectionName::AllowedSenders,
         ];
-        let sections = match doubt.section {
+        let sections = match wanted.section {
             section if senders.contains(&section) => senders.to_vec(),
             section => vec![section],
         };
@@ -103,4 +103,4 @@ impl Synchroniser {
 /// A refusal has its section looked at again, but not more often than this.
 const DOUBT_PAUSE: Duration = Duration::from_secs(5);
 /// Questions about single addresses: whoever makes up recipients must not make us shut out.
-pub(super) const QUESTIONS: FixedWindow = FixedWindow::new(20, Duration::from_secs(60));
+pub(super) const SUPPRESSION_LOOKUPS: FixedWindow = FixedWindow::new(20, Duration::from_secs(60));
