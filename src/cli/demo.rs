@@ -58,9 +58,9 @@ async fn tell(demo: &Demo, once: bool) -> Result<(), Failure> {
     let trace = show::trace(&record, Clock.wall());
     say(&format!("\nThe sample scan:\n\n{trace}"))?;
     if !record
-        .parts
+        .dispatches
         .iter()
-        .all(|part| part.state.word() == "accepted")
+        .all(|dispatch| dispatch.state.word() == "accepted")
     {
         return Err(Failure::new("the sample scan was not delivered"));
     }

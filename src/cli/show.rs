@@ -22,7 +22,7 @@ pub(super) fn queue(rows: &[QueueRow]) -> String {
             [first, rest @ ..] => format!("{first} and {} more", rest.len()),
             [] => String::new(),
         };
-        let open = format!("{}/{}", row.unsettled, row.dispatches);
+        let open = format!("{}/{}", row.unsettled, row.dispatch_count);
         line(
             &mut text,
             &[
@@ -49,9 +49,9 @@ fn line(text: &mut String, cells: &[&str; 6]) {
 /// Where a message stands.
 pub(super) fn message(record: &MessageRecord, now: Timestamp) -> String {
     let mut text = head(record);
-    for part in &record.parts {
-        let mut state = part.state.to_string();
-        if let Some(due_at) = part.due_at.filter(|_| !part.state.is_settled()) {
+    for dispatch in &record.dispatches {
+        let mut state = dispatch.state.to_string();
+        if let Some(due_at) = dispatch.due_at.filter(|_| !dispatch.state.is_settled()) {
             if due_at > now {
                 let _ = write!(state, " until {due_at}");
             } else {
@@ -59,21 +59,21 @@ pub(super) fn message(record: &MessageRecord, now: Timestamp) -> String {
                 state.push_str(", due now");
             }
         }
-        if part.possibly_duplicate {
+        if dispatch.possibly_duplicate {
             state.push_str(", possibly a duplicate");
         }
         push(
             &mut text,
             format!(
-                "part {:<5} {state}; {} attempt(s), {}: {}",
-                part.number,
-                part.attempts,
-                if part.byte_exact {
+                "dispatch {:<5} {state}; {} attempt(s), {}: {}",
+                dispatch.number,
+                dispatch.attempts,
+                if dispatch.byte_exact {
                     "as received"
                 } else {
                     "headers adapted"
                 },
-                part.recipients.join(", ")
+                dispatch.recipients.join(", ")
             ),
         );
     }
@@ -130,7 +130,7 @@ fn event_line(event: &EventRecord) -> String {
         attempt,
         ..
     } = event;
-    let mut text = format!("{at}  part {dispatch} attempt {attempt} {word}");
+    let mut text = format!("{at}  dispatch {dispatch} attempt {attempt} {word}");
     if let Some(started_at) = event.started_at {
         let _ = write!(text, " after {} ms", at.since(started_at).as_millis());
     }
@@ -165,10 +165,10 @@ mod tests {
         let record = json!({
             "id": "019362b5a5c07b6d8f0e2f6a1c3d4e5f", "received_at": 1, "account": "default", "device": null,
             "size": 1, "reverse_path": "a@example.com", "recipients": ["b@example.org"], "unsettled": 1,
-            "dispatches": 1, "settled_at": null, "events": [],
+            "dispatch_count": 1, "settled_at": null, "events": [],
             "origin": {"listener": "lan", "peer": "127.0.0.1", "helo": null, "protocol": "ESMTP", "tls": null,
                 "basis": "trust", "session": "00000001"},
-            "parts": [{"number": 0, "state": "queued", "recipients": ["b@example.org"], "byte_exact": true,
+            "dispatches": [{"number": 0, "state": "queued", "recipients": ["b@example.org"], "byte_exact": true,
                 "attempts": 1, "due_at": 60_000, "possibly_duplicate": false}],
         });
         let record: MessageRecord = serde_json::from_value(record).expect("a record");

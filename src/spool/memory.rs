@@ -70,7 +70,7 @@ impl Message {
                 .map(ToString::to_string)
                 .collect(),
             unsettled: self.unsettled(),
-            dispatches: u32::try_from(self.parts.len()).unwrap_or(u32::MAX),
+            dispatch_count: u32::try_from(self.parts.len()).unwrap_or(u32::MAX),
         }
     }
 }
@@ -400,7 +400,7 @@ impl Store for MemoryStore {
             row: message.row(),
             origin: message.submission.origin.clone(),
             settled_at: message.settled_at,
-            parts: (0..)
+            dispatches: (0..)
                 .zip(message.parts.iter().zip(&message.submission.dispatches))
                 .map(|(number, (part, dispatch))| DispatchRecord {
                     number,

@@ -449,7 +449,7 @@ pub struct QueueRow {
     /// Dispatches that are not settled.
     pub unsettled: u32,
     /// Dispatches in all.
-    pub dispatches: u32,
+    pub dispatch_count: u32,
 }
 
 /// Everything that is known about one message: the trace.
@@ -463,7 +463,7 @@ pub struct MessageRecord {
     /// When the last dispatch was settled.
     pub settled_at: Option<Timestamp>,
     /// Where each dispatch stands.
-    pub parts: Vec<DispatchRecord>,
+    pub dispatches: Vec<DispatchRecord>,
     /// What happened, oldest first.
     pub events: Vec<EventRecord>,
 }

@@ -849,8 +849,8 @@ impl Writer {
             Request::Show(id, answer) => {
                 let mut found = self.store.show(id);
                 if let Ok(Some(record)) = &mut found {
-                    for part in &mut record.parts {
-                        part.due_at = part.due_at.map(|due| self.time.shown(due));
+                    for dispatch in &mut record.dispatches {
+                        dispatch.due_at = dispatch.due_at.map(|due| self.time.shown(due));
                     }
                 }
                 self.answer(answer, found);

@@ -201,7 +201,7 @@ class Storm:
 
         def have_left():
             for spool_id in sorted(waiting):
-                states = {dispatch["state"] for dispatch in self.trace(spool_id)["parts"]}
+                states = {dispatch["state"] for dispatch in self.trace(spool_id)["dispatches"]}
                 # Look-ups are so many a minute.
                 if states & {"queued", "in_flight"}:
                     return False
@@ -215,7 +215,7 @@ class Storm:
             rows = self.queue(100)
             # What was taken in part, and could not be found, is for a person to decide.
             for row in rows[:10]:
-                states = {dispatch["state"] for dispatch in self.trace(row["id"])["parts"]}
+                states = {dispatch["state"] for dispatch in self.trace(row["id"])["dispatches"]}
                 if "held" in states:
                     self.told["release"] += 1
                     order(self.ours, row["id"], "release")
@@ -362,14 +362,14 @@ def check(storm, senders, seed):
 def is_marked(trace, recipient):
     return any(
         dispatch["possibly_duplicate"]
-        for dispatch in trace["parts"]
+        for dispatch in trace["dispatches"]
         if recipient in dispatch["recipients"]
     )
 
 
 def repeats_unasked(trace):
     """Whether an attempt followed one of open outcome without a look-up between them."""
-    for number in range(len(trace["parts"])):
+    for number in range(len(trace["dispatches"])):
         last, is_open, asked = 0, False, False
         for event in trace["events"]:
             if event["dispatch"] != number:

@@ -257,7 +257,7 @@ def one_bad_sector_keeps_back_one_message(binary):
         wait_until("the others to be delivered", lambda: len(deliveries.all()) == 40)
         wait_until("a word of the disk", lambda: "can't be read now" in ours.read_log())
         rows = json.loads(get(f"http://{ours.admin}/api/queue"))
-        states = [json.loads(get(f"http://{ours.admin}/api/trace/{row['id']}"))["parts"][0]["state"] for row in rows]
+        states = [json.loads(get(f"http://{ours.admin}/api/trace/{row['id']}"))["dispatches"][0]["state"] for row in rows]
         assert states == ["queued"], states
         ours.stop()
         provider.stop()

@@ -74,7 +74,7 @@ def check_delivered(provider, ours, sent):
     for (number, recipient), ids in copies.items():
         if len(ids) > 1:
             trace = json.loads(get(f"http://{ours.admin}/api/trace/{ids[0]}"))
-            marked = [part for part in trace["parts"] if recipient in part["recipients"]]
+            marked = [part for part in trace["dispatches"] if recipient in part["recipients"]]
             assert marked[0]["possibly_duplicate"], f"message {number} to {recipient} twice"
 
 

@@ -31,8 +31,8 @@ async fn a_plain_message_passes_byte_for_byte_behind_its_trace_headers() {
     assert_eq!(deliveries[0].recipients, ["bob@example.org"]);
 
     let record = site.settled(id).await;
-    assert!(record.parts[0].byte_exact);
-    assert_eq!(record.parts[0].state, State::Accepted);
+    assert!(record.dispatches[0].byte_exact);
+    assert_eq!(record.dispatches[0].state, State::Accepted);
     assert_eq!(
         record.events[0].email_id.as_deref(),
         Some(&*deliveries[0].email_id)
@@ -69,7 +69,11 @@ async fn a_header_that_was_mended_is_noted_and_not_byte_exact() {
             "{message:?}: {:?}",
             record.origin
         );
-        assert_eq!(record.parts[0].byte_exact, mended.is_none(), "{message:?}");
+        assert_eq!(
+            record.dispatches[0].byte_exact,
+            mended.is_none(),
+            "{message:?}"
+        );
     }
     site.stop().await;
 }
@@ -98,7 +102,7 @@ async fn a_bcc_only_recipient_gets_it_and_a_header_recipient_without_rcpt_does_n
             "{raw}"
         );
     }
-    assert_eq!(site.settled(id).await.parts.len(), 2);
+    assert_eq!(site.settled(id).await.dispatches.len(), 2);
     site.stop().await;
 }
 
@@ -175,7 +179,7 @@ async fn a_sender_that_the_provider_refuses_bounces_with_its_words() {
         .send("a@unverified.example", &["b@example.org"], message)
         .await;
     let record = site.settled(id).await;
-    assert_eq!(record.parts[0].state, State::Bounced);
+    assert_eq!(record.dispatches[0].state, State::Bounced);
     let diagnostic = record.events[0].diagnostic.as_deref().unwrap();
     assert!(
         diagnostic.contains("From header sender domain not verified"),

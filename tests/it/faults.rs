@@ -61,7 +61,7 @@ async fn busy_is_waited_out() {
 async fn a_server_error_is_looked_up_before_it_is_repeated() {
     let (record, delivered) = with(status(500, ""), 1).await;
     assert_eq!(words(&record), ["unknown", "not_found", "accepted"]);
-    assert!(record.parts[0].possibly_duplicate);
+    assert!(record.dispatches[0].possibly_duplicate);
     assert_eq!(delivered, 1);
 }
 
@@ -72,7 +72,7 @@ async fn a_cut_after_accepting_is_found_and_not_sent_again() {
     };
     let (record, delivered) = with(fault, 1).await;
     assert_eq!(words(&record), ["unknown", "confirmed"]);
-    assert!(!record.parts[0].possibly_duplicate);
+    assert!(!record.dispatches[0].possibly_duplicate);
     assert_eq!(delivered, 1);
 }
 
@@ -114,7 +114,7 @@ async fn a_cut_in_the_middle_of_the_body_is_no_doubt() {
         .await;
     let record = site.settled(id).await;
     assert_eq!(words(&record), ["deferred", "accepted"]);
-    assert!(!record.parts[0].possibly_duplicate);
+    assert!(!record.dispatches[0].possibly_duplicate);
     assert_eq!(site.simulator.deliveries().len(), 1);
     site.stop().await;
 }
@@ -141,7 +141,7 @@ async fn a_refusal_bounces_and_a_temporary_one_does_not() {
         unheard: false,
     };
     let (record, delivered) = with(refuse("no - Code(550)"), 1).await;
-    assert_eq!((record.parts[0].state, delivered), (State::Bounced, 0));
+    assert_eq!((record.dispatches[0].state, delivered), (State::Bounced, 0));
     let (record, delivered) = with(refuse("later - Code(451)"), 1).await;
     assert_eq!(words(&record), ["deferred", "accepted"]);
     assert_eq!(delivered, 1);
@@ -172,7 +172,7 @@ async fn an_earlier_refusal_that_shows_as_an_event_is_not_taken_for_a_delivery()
 async fn a_refusal_whose_answer_was_lost_is_a_refusal() {
     let (record, delivered) = with_all(vec![refused("no - Code(550)", true)]).await;
     assert_eq!(words(&record), ["unknown", "bounced"]);
-    assert_eq!((record.parts[0].state, delivered), (State::Bounced, 0));
+    assert_eq!((record.dispatches[0].state, delivered), (State::Bounced, 0));
     let (record, delivered) = with_all(vec![refused("later - Code(451)", true)]).await;
     assert_eq!(words(&record), ["unknown", "deferred", "accepted"]);
     assert_eq!(delivered, 1);
@@ -217,7 +217,7 @@ async fn partial_acceptance_is_never_repeated_unmarked() {
     let id = site
         .send("a@example.com", &["b@example.org"], MESSAGE)
         .await;
-    let held = |record: &MessageRecord| record.parts[0].state == State::Held;
+    let held = |record: &MessageRecord| record.dispatches[0].state == State::Held;
     let record = site.record_when(id, held).await;
     assert_eq!(words(&record), ["unknown", "not_found", "held"]);
     // An operator may send it all the same: that is marked.
@@ -225,17 +225,17 @@ async fn partial_acceptance_is_never_repeated_unmarked() {
     spool.order(id, OperatorAction::Release).await.unwrap();
     let record = site.settled(id).await;
     assert_eq!(words(&record)[3..], ["released", "accepted"]);
-    assert!(record.parts[0].possibly_duplicate);
+    assert!(record.dispatches[0].possibly_duplicate);
     site.stop().await;
 }
 
 #[tokio::test]
 async fn a_refusal_without_a_word_of_the_apis_marks_the_repeat() {
     let (record, _) = with(status(503, "<html>proxy</html>"), 1).await;
-    assert!(record.parts[0].possibly_duplicate);
+    assert!(record.dispatches[0].possibly_duplicate);
     let worded = r#"{"request_id":"r","data":{"error":"busy"}}"#;
     let (record, _) = with(status(503, worded), 1).await;
-    assert!(!record.parts[0].possibly_duplicate);
+    assert!(!record.dispatches[0].possibly_duplicate);
 }
 
 #[tokio::test]
@@ -384,8 +384,8 @@ async fn connections_cut_at_every_point_lose_nothing_and_repeat_nothing_unmarked
     let mut marked = 0;
     for id in ids {
         let record = site.settled(id).await;
-        assert_eq!(record.parts[0].state, State::Accepted, "{record:?}");
-        marked += usize::from(record.parts[0].possibly_duplicate);
+        assert_eq!(record.dispatches[0].state, State::Accepted, "{record:?}");
+        marked += usize::from(record.dispatches[0].possibly_duplicate);
     }
     let delivered = site.simulator.deliveries().len();
     assert!(

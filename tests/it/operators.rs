@@ -35,7 +35,7 @@ async fn health_metrics_queue_and_trace_tell_the_same_story() {
     let trace: Value = serde_json::from_str(&trace).unwrap();
     assert_eq!(trace["id"], id.to_string());
     assert_eq!(trace["origin"]["protocol"], "ESMTP");
-    assert_eq!(trace["parts"][0]["state"], "accepted");
+    assert_eq!(trace["dispatches"][0]["state"], "accepted");
     assert_eq!(trace["events"][0]["event"], "accepted");
 
     let (_, open) = get(&site, "/api/queue", None).await;

@@ -69,8 +69,8 @@ async fn a_provider_that_is_down_is_tried_until_it_is_up() {
     .await;
     let record = through(&api, "", is_settled).await;
     assert_eq!(events(&record), ["deferred", "deferred", "accepted"]);
-    assert!(!record.parts[0].possibly_duplicate);
-    assert_eq!(record.parts[0].attempts, 3);
+    assert!(!record.dispatches[0].possibly_duplicate);
+    assert_eq!(record.dispatches[0].attempts, 3);
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn a_request_that_broke_off_is_repeated_without_doubt() {
     let message = format!("{MESSAGE}{}", "x\r\n".repeat(7_000_000));
     let record = through_with(&api, "", &message, is_settled).await;
     assert_eq!(events(&record), ["deferred", "accepted"]);
-    assert!(!record.parts[0].possibly_duplicate);
+    assert!(!record.dispatches[0].possibly_duplicate);
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn a_lost_answer_is_a_doubt_and_its_repeat_is_marked() {
     let api = Api::start(&[Act::CutAfter, ACCEPTED]).await;
     let record = through(&api, "", is_settled).await;
     assert_eq!(events(&record), ["unknown", "not_found", "accepted"]);
-    assert!(record.parts[0].possibly_duplicate);
+    assert!(record.dispatches[0].possibly_duplicate);
     let (first, second) = (&record.events[0], &record.events[2]);
     let waited = second.started_at.unwrap().since(first.at).as_millis();
     assert!(
@@ -122,7 +122,7 @@ async fn a_doubt_can_be_left_to_the_operator() {
     let api = Api::start(&[Act::CutAfter, ACCEPTED]).await;
     let settings = "[forward]\nunknown = \"hold\"\nconfirm_after = \"20ms\"";
     let record = through(&api, settings, |record| {
-        record.parts[0].state == State::Held
+        record.dispatches[0].state == State::Held
     })
     .await;
     assert_eq!(events(&record), ["unknown", "not_found", "held"]);
@@ -133,7 +133,7 @@ async fn a_doubt_can_be_left_to_the_operator() {
 async fn a_message_that_is_too_old_bounces_with_the_last_diagnostic() {
     let api = Api::start(&[Act::Answer("503 Service Unavailable", "")]).await;
     let record = through(&api, "[forward]\ngive_up_after = \"1s\"", is_settled).await;
-    assert_eq!(record.parts[0].state, State::Bounced);
+    assert_eq!(record.dispatches[0].state, State::Bounced);
     let last = record.events.last().unwrap().diagnostic.clone().unwrap();
     assert!(
         last.contains("gave up after 1s: the provider answered 503"),
@@ -160,7 +160,7 @@ async fn a_refused_key_halts_the_account_nothing_bounces_and_it_resumes_by_itsel
     .await;
     let record = site.record_when(ids[0], |_| true).await;
     assert_eq!(
-        record.parts[0].state,
+        record.dispatches[0].state,
         State::Queued,
         "it outlived give_up_after"
     );
@@ -168,7 +168,7 @@ async fn a_refused_key_halts_the_account_nothing_bounces_and_it_resumes_by_itsel
     site.simulator
         .change_account(|account| account.api_keys.push(KEY.to_owned()));
     for id in ids {
-        assert_eq!(site.settled(id).await.parts[0].state, State::Accepted);
+        assert_eq!(site.settled(id).await.dispatches[0].state, State::Accepted);
     }
     site.stop().await;
 }
@@ -206,7 +206,7 @@ async fn time_spent_halted_does_not_count_towards_giving_up() {
     .await;
     let settings = "[forward]\ngive_up_after = \"1s\"\nprobe_interval = \"500ms\"";
     let record = through(&api, settings, is_settled).await;
-    assert_eq!(record.parts[0].state, State::Accepted, "{record:?}");
+    assert_eq!(record.dispatches[0].state, State::Accepted, "{record:?}");
     let age = record.settled_at.unwrap().since(record.row.received_at);
     assert!(
         age.as_millis() > 1400,
@@ -317,7 +317,7 @@ async fn one_device_never_has_all_places() {
     let spool = gateway.spool();
     eventually("the alarm to be under way", async || {
         let record = spool.show(alarm).await.unwrap().unwrap();
-        (record.parts[0].state == State::InFlight).then_some(())
+        (record.dispatches[0].state == State::InFlight).then_some(())
     })
     .await;
     assert_eq!(spool.counts().of(State::InFlight), 4);
@@ -351,7 +351,7 @@ async fn an_outage_costs_a_few_attempts_not_one_for_every_mail_that_waits() {
     site.simulator.script([]);
     let mut attempts = 0;
     for id in ids {
-        attempts += site.settled(id).await.parts[0].attempts;
+        attempts += site.settled(id).await.dispatches[0].attempts;
     }
     assert!(attempts < 250, "{attempts} attempts for 200 mails");
     site.stop().await;

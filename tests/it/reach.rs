@@ -213,7 +213,7 @@ async fn a_mail_whose_answer_was_lost_is_looked_up_and_not_sent_again() {
     .await;
     let words: Vec<&str> = record.events.iter().map(|event| &*event.event).collect();
     assert_eq!(words, ["unknown", "confirmed"]);
-    assert!(!record.parts[0].possibly_duplicate && record.parts[0].attempts == 1);
+    assert!(!record.dispatches[0].possibly_duplicate && record.dispatches[0].attempts == 1);
     let deliveries = site.simulator.deliveries();
     assert_eq!(deliveries.len(), 1, "sent once");
     assert_eq!(
@@ -371,7 +371,7 @@ async fn random_envelopes_and_headers_reach_exactly_the_envelope_through_the_who
         let record = site.settled(id).await;
         assert!(
             record
-                .parts
+                .dispatches
                 .iter()
                 .all(|part| part.state == State::Accepted),
             "{record:?}"

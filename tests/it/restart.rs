@@ -93,7 +93,10 @@ async fn an_attempt_cut_off_by_sigkill_is_a_doubt_and_its_repeat_is_marked() {
     })
     .await;
     assert_eq!(trace["events"][0]["event"], "interrupted", "{trace}");
-    assert_eq!(trace["parts"][0]["possibly_duplicate"], true, "{trace}");
+    assert_eq!(
+        trace["dispatches"][0]["possibly_duplicate"], true,
+        "{trace}"
+    );
     process.kill().await;
 }
 
@@ -241,7 +244,10 @@ async fn killed_at_random_under_load_it_loses_nothing_and_marks_what_it_may_have
     for ids in delivered.values().filter(|ids| ids.len() > 1) {
         repeated += 1;
         let trace = get(format!("/api/trace/{}", ids[0])).await;
-        assert_eq!(trace["parts"][0]["possibly_duplicate"], true, "{trace}");
+        assert_eq!(
+            trace["dispatches"][0]["possibly_duplicate"], true,
+            "{trace}"
+        );
     }
     let (kills, acked) = (kills(), acked.len());
     println!("{kills} kills, {acked} accepted, 0 lost, {repeated} repeated and marked");

@@ -676,7 +676,7 @@ async fn a_revoked_key_stops_the_account_bounces_nothing_and_works_again_by_itse
         .change_account(|account| account.api_keys.push(KEY.to_owned()));
     eventually("the mail", async || {
         let record = place.gateway.spool().show(id).await.unwrap().unwrap();
-        (record.parts[0].state == State::Accepted).then_some(())
+        (record.dispatches[0].state == State::Accepted).then_some(())
     })
     .await;
     place.known().await;

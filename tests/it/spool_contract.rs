@@ -276,8 +276,8 @@ async fn an_attempt_goes_through_the_states_of_the_table(spool: Spool) {
     assert!(next_due >= soonest && next_due <= Clock.wall().after(minute));
 
     let record = spool.show(id).await.unwrap().unwrap();
-    assert_eq!(record.parts[0].state, State::Queued);
-    assert_eq!(record.parts[0].due_at, Some(next_due));
+    assert_eq!(record.dispatches[0].state, State::Queued);
+    assert_eq!(record.dispatches[0].due_at, Some(next_due));
     assert_eq!(record.events[0].event, "deferred");
     assert_eq!(record.events[0].diagnostic.as_deref(), Some("because"));
 }
@@ -299,8 +299,8 @@ async fn a_doubt_is_due_again_at_its_time_and_marked_when_repeated(spool: Spool)
     assert!(again[0].in_doubt);
     attempt(&spool, &again[0], accepted()).await;
     let record = spool.show(id).await.unwrap().unwrap();
-    assert!(record.parts[0].possibly_duplicate);
-    assert_eq!(record.parts[0].attempts, 2);
+    assert!(record.dispatches[0].possibly_duplicate);
+    assert_eq!(record.dispatches[0].attempts, 2);
     assert!(record.settled_at.is_some());
 }
 
@@ -327,8 +327,8 @@ async fn a_doubt_is_settled_by_what_the_provider_knows(spool: Spool) {
     let finding = Finding::Known("e7".to_owned());
     spool.resolve(&doubt[0], finding).await.unwrap();
     let record = spool.show(id).await.unwrap().unwrap();
-    assert_eq!(record.parts[0].state, State::Accepted);
-    assert!(record.settled_at.is_some() && !record.parts[0].possibly_duplicate);
+    assert_eq!(record.dispatches[0].state, State::Accepted);
+    assert!(record.settled_at.is_some() && !record.dispatches[0].possibly_duplicate);
     let words: Vec<&str> = record.events.iter().map(|event| &*event.event).collect();
     assert_eq!(
         words,
@@ -372,7 +372,7 @@ async fn a_late_answer_settles_the_doubt_about_its_attempt(spool: Spool) {
     assert_eq!(doubts(&spool).await.len(), 1, "somebody looks it up");
     spool.settle(first, accepted()).await.unwrap();
     let record = spool.show(id).await.unwrap().unwrap();
-    assert_eq!(record.parts[0].state, State::Accepted);
+    assert_eq!(record.dispatches[0].state, State::Accepted);
     assert!(matches!(
         spool.settle(first, accepted()).await,
         Err(SpoolError::Stale)
@@ -401,7 +401,7 @@ async fn a_doubt_stays_one_when_its_repeat_is_deferred(spool: Spool) {
     spool.resolve(&doubt[0], refused).await.unwrap();
     assert!(lease(&spool, 1).await.is_empty(), "the first is still open");
     let record = spool.show(id).await.unwrap().unwrap();
-    assert_eq!(record.parts[0].state, State::InDoubt);
+    assert_eq!(record.dispatches[0].state, State::InDoubt);
 }
 
 async fn what_is_on_its_way_is_held_when_its_attempt_ends(spool: Spool) {
@@ -413,7 +413,7 @@ async fn what_is_on_its_way_is_held_when_its_attempt_ends(spool: Spool) {
     let deferred = Transition::Waiting(Duration::ZERO, why());
     spool.settle(first, deferred).await.unwrap();
     let record = spool.show(id).await.unwrap().unwrap();
-    assert_eq!(record.parts[0].state, State::Held);
+    assert_eq!(record.dispatches[0].state, State::Held);
     assert!(lease(&spool, 1).await.is_empty());
     assert_eq!(spool.counts().of(State::Held), 1);
 }
@@ -442,7 +442,7 @@ async fn what_dispatches_have_in_common_is_stored_once_and_counted(spool: Spool)
         attempt(&spool, &leased, accepted()).await;
     }
     let record = spool.show(id).await.unwrap().unwrap();
-    assert!(record.parts.iter().all(|part| !part.byte_exact));
+    assert!(record.dispatches.iter().all(|part| !part.byte_exact));
     assert_eq!(spool.lane_octets("default", "printer"), 0);
 }
 
@@ -452,7 +452,7 @@ async fn a_held_dispatch_is_never_due(spool: Spool) {
     spool.hold(&leased[0], why()).await.unwrap();
     assert!(lease(&spool, 1).await.is_empty());
     let record = spool.show(id).await.unwrap().unwrap();
-    assert_eq!(record.parts[0].state, State::Held);
+    assert_eq!(record.dispatches[0].state, State::Held);
     assert_eq!(record.settled_at, None);
     assert_eq!(spool.counts().of(State::Held), 1);
 }
@@ -475,7 +475,7 @@ async fn an_operator_holds_releases_retries_and_drops(spool: Spool) {
     assert_eq!(released.len(), 2);
     let record = spool.show(id).await.unwrap().unwrap();
     let marked: Vec<bool> = record
-        .parts
+        .dispatches
         .iter()
         .map(|part| part.possibly_duplicate)
         .collect();
@@ -486,7 +486,7 @@ async fn an_operator_holds_releases_retries_and_drops(spool: Spool) {
     attempt(&spool, &released[1], accepted()).await;
     assert_eq!(order(OperatorAction::Drop).await, 1);
     let record = spool.show(id).await.unwrap().unwrap();
-    let states: Vec<State> = record.parts.iter().map(|part| part.state).collect();
+    let states: Vec<State> = record.dispatches.iter().map(|part| part.state).collect();
     assert_eq!(states, [State::Bounced, State::Accepted]);
     assert!(record.settled_at.is_some());
     assert_eq!(record.events.last().unwrap().event, "dropped");
@@ -732,7 +732,7 @@ async fn a_restart_finds_everything_and_turns_attempts_into_doubts() {
     assert_eq!(leased.len(), 1, "a doubt is not due at once");
     assert_eq!(leased[0].id.spool_id, waiting);
     let record = spool.show(flying).await.unwrap().unwrap();
-    assert_eq!(record.parts[0].state, State::InDoubt);
+    assert_eq!(record.dispatches[0].state, State::InDoubt);
     assert_eq!(record.events[0].event, "interrupted");
     assert_eq!(
         spool.list(true, None, 10).await.unwrap().len(),
@@ -805,7 +805,7 @@ async fn one_damaged_message_is_held_and_the_others_go_on() {
     assert_eq!(leased.len(), 1);
     assert_eq!(leased[0].id.spool_id, whole);
     let record = spool.show(damaged).await.unwrap().unwrap();
-    assert_eq!(record.parts[0].state, State::Held);
+    assert_eq!(record.dispatches[0].state, State::Held);
     assert_eq!(record.events[0].event, "held");
 }
 

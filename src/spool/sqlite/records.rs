@@ -82,12 +82,15 @@ impl SqliteStore {
                 .get::<_, Option<i64>>(10)
                 .map_err(trouble)?
                 .map(Timestamp),
-            parts: self.parts(key)?,
+            dispatches: self.dispatch_records(key)?,
             events: self.events(key)?,
         }))
     }
 
-    pub(super) fn parts(&self, key: MessageKey) -> Result<Vec<DispatchRecord>, SpoolError> {
+    pub(super) fn dispatch_records(
+        &self,
+        key: MessageKey,
+    ) -> Result<Vec<DispatchRecord>, SpoolError> {
         let shared = self.shared(key)?;
         let mut statement = self
             .connection
@@ -164,6 +167,6 @@ fn read_queue_row(row: &Row<'_>) -> Result<QueueRow, SpoolError> {
             .map(ToString::to_string)
             .collect(),
         unsettled: row.get(6).map_err(trouble)?,
-        dispatches: row.get(7).map_err(trouble)?,
+        dispatch_count: row.get(7).map_err(trouble)?,
     })
 }
