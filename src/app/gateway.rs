@@ -116,11 +116,11 @@ impl StartError {
                 "take that right away (chmod o-w), or set data_dir to a new directory inside it"
             }
             Self::Spool { source, .. } => match source {
-                SpoolError::Foreign | SpoolError::Damaged(_) | SpoolError::Corrupt(_) => {
+                SpoolError::Foreign | SpoolError::Damaged(_) => {
                     "the files were left as they are: copy them first, then move spool.db, spool.db-wal, spool.db-journal and spool.db-open \
                      away together to start with an empty spool, or restore a backup"
                 }
-                SpoolError::Unreadable(_) => {
+                SpoolError::Unreadable(_) | SpoolError::Corrupt(_) => {
                     "the disk or its file system fails (see the kernel's log): the mail in spool.db may be whole, so \
                      don't move it away; copy it to another disk"
                 }
@@ -385,7 +385,9 @@ fn open_spool(config: &Config, clock: Clock) -> Result<Spool, StartError> {
         source,
     };
     let store = SqliteStore::open(&path).map_err(failed)?;
-    Spool::start(Box::new(store), parts::spool(config), clock).map_err(failed)
+    // The store is closed by then, so that its files may be read.
+    Spool::start(Box::new(store), parts::spool(config), clock)
+        .map_err(|error| failed(SqliteStore::explain_closed(&path, error)))
 }
 
 async fn report_unknown_accounts(spool: &Spool, config: &Config, journal: Journal) {

@@ -11,8 +11,8 @@ use crate::telemetry;
 
 use super::arguments::DemoOptions;
 use super::failure::Failure;
-use super::run::wait_for_stop;
 use super::show;
+use super::signals::Signals;
 use super::terminal::{note, say};
 
 /// Starts gateway and simulator, sends the sample scan, shows its trace.
@@ -42,6 +42,11 @@ pub(super) async fn demo(options: DemoOptions) -> Result<(), Failure> {
 }
 
 async fn tell(demo: &Demo, once: bool) -> Result<(), Failure> {
+    // Before anybody is told that it runs: whoever knows may stop it.
+    let mut signals = match once {
+        true => None,
+        false => Some(Signals::new(None)?),
+    };
     let (smtp, api) = (demo.smtp(), demo.simulator.api_url());
     say(&format!(
         "smtp      {smtp}\nadmin     http://{}/\napi       {api}\napi key   {}\n\
@@ -69,9 +74,9 @@ async fn tell(demo: &Demo, once: bool) -> Result<(), Failure> {
         let recipients = delivery.recipients.join(", ");
         say(&format!("{}  {recipients}\n", delivery.email_id))?;
     }
-    if once {
+    let Some(signals) = &mut signals else {
         return Ok(());
-    }
+    };
     say(&format!(
         "\nPoint a device or a mail client at {smtp}; it may sign in as scanner with the password scan-2-mail. Try:\n\n\
          swaks --server {smtp} --auth-user scanner --auth-password scan-2-mail --from scanner@example.com --to \
@@ -80,7 +85,8 @@ async fn tell(demo: &Demo, once: bool) -> Result<(), Failure> {
          Ctrl-C ends the demo.\n",
         demo.api_key()
     ))?;
-    wait_for_stop().await
+    signals.stop().await;
+    Ok(())
 }
 
 /// Waits until every dispatch of the message is settled.

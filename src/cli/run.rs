@@ -81,6 +81,8 @@ pub(super) fn check(file: Option<PathBuf>) -> Result<(), Failure> {
 /// The simulated provider, until it is told to stop.
 pub(super) async fn simulator(options: SimulatorOptions) -> Result<(), Failure> {
     telemetry::start_logging(telemetry::Format::Text, "info");
+    // Before anybody is told that it runs: whoever knows may stop it.
+    let mut signals = Signals::new(None)?;
     let stop = CancellationToken::new();
     let account = SimulatedAccount::sample(&options.api_key);
     let certificate = options.tls_cert.zip(options.tls_key);
@@ -101,15 +103,8 @@ pub(super) async fn simulator(options: SimulatorOptions) -> Result<(), Failure> 
         options.api_key,
         base.trim_end_matches("/v3")
     ))?;
-    wait_for_stop().await?;
+    signals.stop().await;
     stop.cancel();
-    Ok(())
-}
-
-/// Until SIGTERM or Ctrl-C; there is nothing to reload.
-pub(super) async fn wait_for_stop() -> Result<(), Failure> {
-    let mut signals = Signals::new(None)?;
-    while signals.next().await == Signal::Reload {}
     Ok(())
 }
 

@@ -40,6 +40,11 @@ impl Signals {
         })
     }
 
+    /// Until SIGTERM or Ctrl-C, where there is nothing to reload.
+    pub(super) async fn stop(&mut self) {
+        while self.next().await == Signal::Reload {}
+    }
+
     pub(super) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.terminate.recv() => Signal::Stop,

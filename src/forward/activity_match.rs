@@ -19,7 +19,7 @@ use crate::message::GATEWAY_ID;
 use crate::provider::groups::activity::ActivityEvent;
 use crate::provider::read_date;
 
-use super::classify::reply_code;
+use super::classify::is_final;
 
 /// The mail that is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +72,8 @@ pub fn find_mail(events: &[ActivityEvent], sought: &Sought<'_>) -> Evidence {
         } else if let Some(event) =
             of_recipient.find(|event| means_refused(event) && is_refusal_of(event, sought.newest))
         {
-            // A refusal without a code may be anything: it is tried again.
-            for_good &= matches!(reply_code(words(event)), Some(500..=599));
+            // By the same rule as a refusal that was answered.
+            for_good &= is_final(words(event));
             refused.push(format!("{recipient}: {}", words(event)));
             heard_of += 1;
         }

@@ -56,6 +56,10 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
     drop(leased);
     let key_generation = shared.provider.key_generation();
     let answer = shared.provider.send_mime(upload).await;
+    if let Err(error @ ApiError::Unreadable(_)) = &answer {
+        put_back(shared, attempt, error).await;
+        return None;
+    }
     let Classified {
         mut outcome,
         mut account,
@@ -96,10 +100,14 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         transition,
         Transition::Waiting(..) | Transition::InDoubt(..)
     );
+    let transition_settles = matches!(
+        transition,
+        Transition::Accepted { .. } | Transition::Bounced(_)
+    );
     let settlement = Settlement {
         transition,
         trying: blamed.then_some(tried),
-        unsure: unsure && blamed,
+        unsure: unsure && !transition_settles,
         partly,
     };
     settle(shared, attempt, settlement).await;
@@ -131,6 +139,25 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         diagnostic,
         sent,
     })
+}
+
+/// Content that can't be read now says nothing of the provider, and no time of trying runs for it.
+async fn put_back(shared: &Shared, attempt: Attempt, error: &ApiError) {
+    shared
+        .journal
+        .spool_failed("reading content for an attempt", error);
+    let why = Diagnostic::new(crate::journal::Chain(error).to_string());
+    let wait = shared
+        .settings
+        .backoff
+        .jittered(attempt.number, shared.random());
+    let settlement = Settlement {
+        transition: Transition::Waiting(wait.max(UNREADABLE_WAIT), why),
+        trying: None,
+        unsure: false,
+        partly: false,
+    };
+    settle(shared, attempt, settlement).await;
 }
 
 /// Leaves the dispatch to the operator.
@@ -209,4 +236,6 @@ async fn settle(shared: &Shared, attempt: Attempt, settlement: Settlement) {
     }
 }
 
+/// A disk that retries a bad sector takes its time.
+const UNREADABLE_WAIT: Duration = Duration::from_secs(60);
 const SPOOL_PAUSE: Duration = Duration::from_secs(1);

@@ -85,11 +85,11 @@ fn of_failure(text: &str) -> Classified {
     if let Some(disposition) = Disposition::of_account_text(text) {
         return of_disposition(disposition, diagnostic);
     }
-    // Without a code speak the refusals that somebody can mend, such as that of a domain that is not verified.
-    // So do 500 to 504, which find fault with a command that the provider itself wrote (RFC 5321 §4.2.2).
-    let outcome = match reply_code(text) {
-        Some(505..=599) if !Disposition::may_be_of_account(text) => Outcome::Bounced(diagnostic),
-        _ => Outcome::Deferred(diagnostic),
+    // Without a code are the refusals that somebody can mend, such as that of a domain that is not verified.
+    let outcome = if is_final(text) {
+        Outcome::Bounced(diagnostic)
+    } else {
+        Outcome::Deferred(diagnostic)
     };
     Classified::new(outcome, AccountSignal::Ok)
 }
@@ -124,8 +124,14 @@ fn of_disposition(disposition: Disposition, diagnostic: Diagnostic) -> Classifie
     Classified::new(outcome, account)
 }
 
+/// Whether a reply refuses the mail for good. 500 to 504 find fault with a command that the provider itself wrote
+/// (RFC 5321 §4.2.2), and what speaks of the account is no fault of the mail.
+pub(super) fn is_final(text: &str) -> bool {
+    matches!(reply_code(text), Some(505..=599)) && !Disposition::may_be_of_account(text)
+}
+
 /// `Code(550)` anywhere, or three digits where the reply begins.
-pub(super) fn reply_code(text: &str) -> Option<u16> {
+fn reply_code(text: &str) -> Option<u16> {
     let named = text
         .rsplit_once("Code(")
         .and_then(|(_, rest)| rest.split_once(')'))

@@ -182,6 +182,7 @@ impl Refusal {
             403..=405 => Disposition::Suspect,
             402 => Disposition::Quota,
             // A 200 that carries an error is a 400 in disguise.
+            200..=299 | 400 | 422 if Disposition::may_be_of_account(text) => Disposition::Defer,
             200..=299 | 400 | 422 if !code.is_empty() || !text.is_empty() => Disposition::Bounce,
             503 => Disposition::Defer,
             500..=599 => Disposition::Unknown,

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::mail::{Diagnostic, SpoolId};
+use crate::mail::{Diagnostic, DispatchId, SpoolId};
 
 use super::record::{
     Attempt, DispatchKey, EventRecord, Finding, Leased, MessageKey, MessageRecord, OperatorAction,
@@ -163,6 +163,7 @@ pub trait Store: Send {
         attempts: &[DispatchKey],
         now: Timestamp,
         confirm_at: Timestamp,
+        next_at: Timestamp,
     ) -> Result<u32, SpoolError> {
         let mut interrupted = 0;
         for key in attempts {
@@ -181,7 +182,7 @@ pub trait Store: Send {
             };
             if was_under_way {
                 let number = key.number();
-                let event = EventRecord::interrupted(number, standing.attempts, now, confirm_at);
+                let event = EventRecord::interrupted(number, standing.attempts, now, next_at);
                 self.tell(*key, event)?;
                 interrupted += 1;
             }
@@ -325,9 +326,9 @@ pub struct DueBatch {
     /// Oldest due time first.
     pub leased: Vec<Leased>,
     /// Due as well, but what is stored makes no sense.
-    pub damaged: Vec<DispatchKey>,
+    pub damaged: Vec<(DispatchKey, DispatchId)>,
     /// Due as well, but can't be read now; it may be later.
-    pub unreadable: Vec<DispatchKey>,
+    pub unreadable: Vec<(DispatchKey, DispatchId)>,
 }
 
 /// Why the spool could not do something.

@@ -74,14 +74,19 @@ impl SpoolTime {
         step
     }
 
-    /// The time that ages are counted to.
+    /// The time that ages are counted to: never ahead of the civil clock.
     pub(super) fn aged_to(&mut self, steady: Instant) -> Timestamp {
+        self.without_steps(steady).min(self.read)
+    }
+
+    /// The civil clock without the steps of the last day; ahead of it where it was put back.
+    fn without_steps(&mut self, steady: Instant) -> Timestamp {
         self.forget_steps(steady);
         let stepped = self
             .steps
             .iter()
             .fold(0_i64, |sum, (_, step)| sum.saturating_add(*step));
-        Timestamp(self.read.0.saturating_sub(stepped.max(0)))
+        Timestamp(self.read.0.saturating_sub(stepped))
     }
 
     /// What is to be noted in the store.
@@ -89,7 +94,7 @@ impl SpoolTime {
         Seen {
             at: self.now(),
             ahead_ms: self.ahead_ms,
-            aged_to: self.aged_to(steady),
+            aged_to: self.without_steps(steady),
         }
     }
 
@@ -242,5 +247,16 @@ mod tests {
         let next = late + Duration::from_secs(2 * 3600);
         time.read(wall(400_000_000 + 7200), next);
         assert!(time.aged_to(next).0 < wall(200_000).0);
+    }
+
+    #[test]
+    fn a_short_run_without_a_date_forgets_no_age() {
+        let start = Clock.now();
+        let wall = |days: i64| Timestamp(days * 24 * 3600 * 1000);
+        let mut time = SpoolTime::new(wall(0), start, Some(seen(wall(20_000))));
+        let noted = time.seen(start);
+        let mut time = SpoolTime::new(wall(0), start, Some(noted));
+        time.read(wall(20_001), start);
+        assert_eq!(time.aged_to(start), wall(20_000));
     }
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{Clock, Timestamp};
-use crate::mail::{Diagnostic, SpoolId};
+use crate::mail::{Diagnostic, DispatchId, SpoolId};
 
 use super::draft::Draft;
 use super::fair_share::FairScheduler;
@@ -24,9 +24,7 @@ use super::record::{
     Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, OperatorAction, QueueRow,
     Settlement, State, Submission,
 };
-use super::store::{
-    Counts, DiskUse, DueBatch, RulesPart, SpoolError, Store, account_lane, lane_of,
-};
+use super::store::{Counts, DiskUse, RulesPart, SpoolError, Store, account_lane, lane_of};
 use super::time::SpoolTime;
 
 /// How the spool behaves.
@@ -810,6 +808,7 @@ impl Writer {
             Request::OperatorAction(id, order, answer) => {
                 let now = self.clock.wall();
                 let done = self.transaction(|writer| writer.store.order(id, order, now));
+                self.retry_unreadable(id);
                 self.publish_counts();
                 // What is due now must not wait for the next look.
                 self.arrived.send_modify(|count| *count += 1);
@@ -884,25 +883,30 @@ impl Writer {
         let (now, steady) = (self.time.now(), self.clock.now());
         self.leases
             .retain(|_, expires_at| expires_at.is_none_or(|at| at > steady));
-        let leases = &self.leases;
         let state = request.work.state();
-        let DueBatch {
-            leased,
-            damaged,
-            unreadable,
-        } = self.fair_share.next(
-            self.store.as_mut(),
-            (&request.account, state),
-            now,
-            request.limit,
-            &request.except,
-            &|key| leases.contains_key(&key),
-        )?;
-        for key in damaged {
-            self.hold_damaged(key);
-        }
-        for key in unreadable {
-            self.put_off(key, steady);
+        let mut leased = Vec::new();
+        // What is put aside must not hide what is due behind it.
+        for _ in 0..request.limit.max(PUT_ASIDE_MAX) {
+            let leases = &self.leases;
+            let batch = self.fair_share.next(
+                self.store.as_mut(),
+                (&request.account, state),
+                now,
+                request.limit,
+                &request.except,
+                &|key| leases.contains_key(&key),
+            )?;
+            let put_aside = batch.damaged.len() + batch.unreadable.len();
+            for (key, id) in batch.damaged {
+                self.hold_damaged(key, id);
+            }
+            for (key, id) in batch.unreadable {
+                self.put_off(key, id, steady);
+            }
+            leased = batch.leased;
+            if put_aside == 0 || !leased.is_empty() {
+                break;
+            }
         }
         let expires_at = steady + self.settings.lease_ttl;
         for leased in &leased {
@@ -920,12 +924,12 @@ impl Writer {
     }
 
     /// One message that can't be read must not stop the others.
-    fn hold_damaged(&mut self, key: DispatchKey) {
+    fn hold_damaged(&mut self, key: DispatchKey, id: DispatchId) {
         let now = self.clock.wall();
         let why = Diagnostic::new("the stored message is damaged");
         let held = self.transaction(|writer| writer.store.hold(key, &why, now));
         tracing::error!(
-            key = key.0,
+            spool_id = %id,
             held = held.is_ok(),
             "a stored message is damaged"
         );
@@ -937,15 +941,37 @@ impl Writer {
     }
 
     /// One message that can't be read must not stop the others, and may be readable later.
-    fn put_off(&mut self, key: DispatchKey, steady: Instant) {
+    fn put_off(&mut self, key: DispatchKey, id: DispatchId, steady: Instant) {
         let wait = self.unreadable.entry(key).or_insert(UNREADABLE_FIRST);
         tracing::error!(
-            key = key.0,
+            spool_id = %id,
             again_in = wait.as_secs(),
             "a stored message can't be read now: see the kernel's log for errors of the disk"
         );
         self.leases.insert(key, Some(steady + *wait));
         *wait = (*wait * 2).min(UNREADABLE_MAX);
+    }
+
+    fn interrupt(
+        &mut self,
+        attempts: &[DispatchKey],
+        now: Timestamp,
+        confirm_at: Timestamp,
+    ) -> Result<u32, SpoolError> {
+        let next_at = self.time.shown(confirm_at);
+        self.store.interrupt(attempts, now, confirm_at, next_at)
+    }
+
+    /// An operator's order is for now: the disk may be mended.
+    fn retry_unreadable(&mut self, id: SpoolId) {
+        if self.unreadable.is_empty() {
+            return;
+        }
+        for key in self.store.dispatches(id).unwrap_or_default() {
+            if self.unreadable.remove(&key).is_some() {
+                self.leases.remove(&key);
+            }
+        }
     }
 
     /// Due dates keep their distance whatever becomes of the clock; when open attempts began is told anew.
@@ -981,8 +1007,7 @@ impl Writer {
         }
         let now = self.clock.wall();
         let confirm_at = self.time.now().after(self.settings.confirm_after);
-        let interrupted =
-            self.transaction(|writer| writer.store.interrupt(&expired, now, confirm_at))?;
+        let interrupted = self.transaction(|writer| writer.interrupt(&expired, now, confirm_at))?;
         tracing::warn!(interrupted, "attempts outlived their lease, now in doubt");
         self.publish_counts();
         self.doubted.send_modify(|count| *count += 1);
@@ -1010,7 +1035,7 @@ impl Writer {
             let mut left = writer.store.in_flight()?;
             left.retain(|key| !writer.in_flight.contains_key(key));
             let confirm_at = now.after(writer.settings.confirm_after);
-            let interrupted = writer.store.interrupt(&left, wall, confirm_at)?;
+            let interrupted = writer.interrupt(&left, wall, confirm_at)?;
             let latest = now.after(writer.settings.wait_max);
             let pulled = writer.store.pull_due(latest, now)?;
             if back > 0 {
@@ -1115,6 +1140,8 @@ const FORGET_MAX: u32 = 500;
 /// A disk that retries a bad sector takes its time.
 const UNREADABLE_FIRST: Duration = Duration::from_secs(60);
 const UNREADABLE_MAX: Duration = Duration::from_secs(3600);
+/// Messages that one request for mail may put aside.
+const PUT_ASIDE_MAX: usize = 256;
 /// No message ever has this number.
 const PROBE_KEY: MessageKey = MessageKey(0);
 

@@ -133,6 +133,10 @@ const ROWS: &[Act] = &[
         "200 OK",
         r#"{"data":{"succeeded":0,"failed":1,"failures":["An error occurred during the SMTP request: no - Code(250)"]}}"#,
     ),
+    Act::Answer(
+        "400 Bad Request",
+        r#"{"data":{"error":"The mail was not sent: \"Monthly quota exceeded\"","error_code":"E_ApiResponseCodes.API_EXCEPTION"}}"#,
+    ),
     Act::Answer("400 Bad Request", "<html>some proxy</html>"),
     Act::Answer("401 Unauthorized", ""),
     Act::Answer("402 Payment Required", r#"{"data":{"error":"over"}}"#),

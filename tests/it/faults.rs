@@ -329,6 +329,28 @@ async fn an_event_without_a_recipient_confirms_nothing() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_the_account_that_is_found_by_a_look_up_bounces_nothing() {
+    for text in [
+        "550 that SMTP username's account is not allowed to send - Code(550)",
+        "503-unable to verify sender address\n503 Valid RCPT command must precede DATA",
+        "550 API key ratelimit exceeded",
+    ] {
+        let refused = Fault::Refuse {
+            text: text.to_owned(),
+            recorded: true,
+            unheard: true,
+        };
+        let (record, delivered) = with(refused, 1).await;
+        assert_eq!(
+            words(&record),
+            ["unknown", "deferred", "accepted"],
+            "{text}"
+        );
+        assert_eq!(delivered, 1, "{text}");
+    }
+}
+
+#[tokio::test]
 async fn mail_that_was_taken_in_part_is_looked_up() {
     let partly = Fault::Partly {
         text: "mailbox is full - Code(452)".to_owned(),

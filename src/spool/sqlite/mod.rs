@@ -450,11 +450,15 @@ impl Store for SqliteStore {
         let mut batch = DueBatch::default();
         for due in found {
             let key = due.key;
+            let id = DispatchId {
+                spool_id: due.id,
+                number: key.number(),
+            };
             match self.load(due) {
                 Ok(loaded) => batch.leased.push(loaded),
                 Err(error) => match self.explain(error) {
-                    SpoolError::Damaged(_) => batch.damaged.push(key),
-                    SpoolError::Corrupt(_) => batch.unreadable.push(key),
+                    SpoolError::Damaged(_) => batch.damaged.push((key, id)),
+                    SpoolError::Corrupt(_) => batch.unreadable.push((key, id)),
                     error => return Err(error),
                 },
             }

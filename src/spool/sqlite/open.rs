@@ -20,7 +20,13 @@ impl SqliteStore {
     /// # Errors
     /// When the file is foreign, damaged, newer, in use, or can't be read or written.
     pub fn open(path: &Path) -> Result<Self, SpoolError> {
-        Self::open_file(path).map_err(|error| Disk::of(path).explain_closed(error))
+        Self::open_file(path).map_err(|error| Self::explain_closed(path, error))
+    }
+
+    /// What an error of a database means that is not open any more: whether its disk fails, or its content is damaged.
+    /// Never while it is open: that would give up its lock.
+    pub fn explain_closed(path: &Path, error: SpoolError) -> SpoolError {
+        Disk::of(path).explain_closed(error)
     }
 
     fn open_file(path: &Path) -> Result<Self, SpoolError> {
