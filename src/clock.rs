@@ -1,7 +1,7 @@
 //! The only reader of clocks.
 //!
 //! Two kinds of time: [`Clock::now`] never jumps and measures waits inside a process;
-//! [`Clock::wall`] is what a stored record and a log line carry. Rooms that decide get either as
+//! [`Clock::wall`] is what a stored record and a log line carry. Modules that decide get either as
 //! an argument. The steady clock is the runtime's own, so that tests can pause it.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Wiring: the only place that knows every room.
+//! Wiring: the only module that knows every other.
 //!
 //! [`Gateway::start`] turns a checked configuration into a running gateway, [`Gateway::stop`] drains
 //! it. [`Demo`] puts a gateway and a simulator into one process.

@@ -1,4 +1,4 @@
-//! Translates the configuration into each room's own settings.
+//! Translates the configuration into each module's own settings.
 
 use std::collections::BTreeMap;
 use std::path::Path;

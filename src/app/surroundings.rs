@@ -1,4 +1,4 @@
-//! What stands around the process: a container and its gateway.
+//! Detects containers and addresses shared by many clients.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{IpAddr, Ipv4Addr};

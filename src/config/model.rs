@@ -1,6 +1,6 @@
 //! What the program needs: every value parsed, every reference checked.
 //!
-//! Made by `resolve.rs` alone. Rooms don't read it; `app` gives each its own settings.
+//! Made by `resolve.rs` alone. Other modules don't read it; `app` gives each its own settings.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

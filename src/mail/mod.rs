@@ -1,7 +1,7 @@
-//! The nouns of mail that every room speaks: addresses, envelopes, replies, verdicts, outcomes.
+//! The types of mail that every module uses: addresses, envelopes, replies, verdicts, outcomes.
 //!
-//! Nothing here does anything: no sockets, no files, no clocks. What two rooms of one floor
-//! share is defined here, so that they can stay strangers to each other.
+//! No sockets, no files, no clocks. What two modules of one layer share is defined here, so that they stay independent of
+//! each other.
 
 mod dispatch;
 mod envelope;

@@ -56,9 +56,9 @@ pub struct Refusal {
 /// A rule of the provider's that refused something.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Revalidation {
-    /// Whose.
+    /// The account the rule belongs to.
     pub account: Arc<str>,
-    /// Where it stands.
+    /// The section that contains it.
     pub section: SectionName,
     /// What it refused, such as an address.
     pub subject: String,
@@ -115,7 +115,7 @@ impl<'r> Policy<'r> {
         Explanation(self.steps.map(RefCell::into_inner).unwrap_or_default())
     }
 
-    /// Only whoever wants to know pays for the words.
+    /// Builds the text only when an explanation was requested.
     fn note(&self, step: impl FnOnce() -> Step) {
         if let Some(steps) = &self.steps {
             let mut steps = steps.borrow_mut();

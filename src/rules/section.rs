@@ -134,7 +134,7 @@ impl Confirmed {
         Timestamp(self.0.load(Ordering::Relaxed))
     }
 
-    /// Once more.
+    /// Records another confirmation.
     pub fn again(&self, at: Timestamp) {
         self.0.store(at.0, Ordering::Relaxed);
     }

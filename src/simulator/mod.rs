@@ -146,7 +146,7 @@ impl Simulator {
         Self::start_with(address, account, SimulatorOptions::default(), stop).await
     }
 
-    /// The same, with more to say.
+    /// Starts with options.
     ///
     /// # Errors
     /// When the address can't be bound, or a file can't be used.

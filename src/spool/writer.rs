@@ -87,7 +87,7 @@ impl Work {
     }
 }
 
-/// The spool, to be cloned into every room's hands.
+/// Handle to the spool; cheap to clone.
 #[derive(Clone)]
 pub struct Spool {
     requests: mpsc::Sender<Request>,

@@ -16,7 +16,7 @@ use super::snapshot::Header;
 use super::status::{SectionState, SectionStatus};
 use super::values::SectionValue;
 
-/// What is held of each section; read by whoever shows it.
+/// Last known state of every section, shared with status readers.
 pub(super) type Shared = Arc<Mutex<BTreeMap<SectionName, Held>>>;
 
 #[derive(Clone, Debug)]

@@ -1,20 +1,20 @@
-//! The house stands: arrows point down, and pure rooms do nothing but think.
+//! The layers hold: imports point down, and pure modules do no I/O.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Floors from the top; a room may use the rooms of lower floors only.
-const FLOORS: [&[&str]; 7] = [
+/// Layers from the top; a module may use the modules of lower layers only.
+const LAYERS: [&[&str]; 7] = [
     &["cli"],
     &["app"],
-    &["listen", "webhook", "admin", "simulator"],
+    &["listen", "admin", "simulator"],
     &["intake", "forward", "sync"],
     &["session", "auth", "policy", "message", "provider", "spool"],
     &["config", "journal", "http"],
     &["mail", "rules", "clock", "resilience", "telemetry"],
 ];
 
-/// Rooms and files that decide without touching the world.
+/// Modules and files without I/O.
 const PURE: [&str; 11] = [
     "mail",
     "rules",
@@ -29,8 +29,8 @@ const PURE: [&str; 11] = [
     "sync/snapshot",
 ];
 
-/// Names that have no business in a pure room.
-const WORLDLY: [&str; 9] = [
+/// Names that a pure module must not contain.
+const IMPURE: [&str; 9] = [
     "Instant::now",
     "SystemTime",
     "tokio::",
@@ -43,17 +43,19 @@ const WORLDLY: [&str; 9] = [
 ];
 
 #[test]
-fn arrows_point_down() {
+fn imports_point_down_the_layers() {
     let mut wrong = Vec::new();
     for (path, code) in sources() {
-        let Some(room) = room_of(&path) else { continue };
-        let own = floor(&room).unwrap_or_else(|| panic!("{room} stands on no floor"));
-        for used in rooms_used(&code) {
-            let sideways_or_up = used != room && floor(&used).is_none_or(|floor| floor <= own);
-            // Floor 0 is one place: its rooms may lean on each other.
-            let ground = own == FLOORS.len() - 1 && floor(&used) == Some(own);
-            if sideways_or_up && !ground {
-                wrong.push(format!("{}: {room} must not use {used}", path.display()));
+        let Some(module) = module_of(&path) else {
+            continue;
+        };
+        let own = layer(&module).unwrap_or_else(|| panic!("{module} is on no layer"));
+        for used in modules_used(&code) {
+            let sideways_or_up = used != module && layer(&used).is_none_or(|layer| layer <= own);
+            // Modules of layer 0 may use each other.
+            let lowest = own == LAYERS.len() - 1 && layer(&used) == Some(own);
+            if sideways_or_up && !lowest {
+                wrong.push(format!("{}: {module} must not use {used}", path.display()));
             }
         }
     }
@@ -61,7 +63,7 @@ fn arrows_point_down() {
 }
 
 #[test]
-fn pure_rooms_touch_no_clock_socket_file_or_runtime() {
+fn pure_modules_touch_no_clock_socket_file_or_runtime() {
     let mut wrong = Vec::new();
     for (path, code) in sources() {
         let name = path.with_extension("").display().to_string();
@@ -71,9 +73,9 @@ fn pure_rooms_touch_no_clock_socket_file_or_runtime() {
         {
             continue;
         }
-        for worldly in WORLDLY {
-            if code.contains(worldly) {
-                wrong.push(format!("{}: {worldly}", path.display()));
+        for impure in IMPURE {
+            if code.contains(impure) {
+                wrong.push(format!("{}: {impure}", path.display()));
             }
         }
     }
@@ -124,13 +126,13 @@ fn sources() -> Vec<(PathBuf, String)> {
 }
 
 /// `spool/sqlite.rs` belongs to `spool`, `clock.rs` to `clock`; main.rs and lib.rs to nobody.
-fn room_of(path: &Path) -> Option<String> {
+fn module_of(path: &Path) -> Option<String> {
     let first = path.components().next()?.as_os_str().to_str()?;
-    let room = first.strip_suffix(".rs").unwrap_or(first);
-    (!matches!(room, "main" | "lib")).then(|| room.to_owned())
+    let module = first.strip_suffix(".rs").unwrap_or(first);
+    (!matches!(module, "main" | "lib")).then(|| module.to_owned())
 }
 
-fn rooms_used(code: &str) -> Vec<String> {
+fn modules_used(code: &str) -> Vec<String> {
     let mut used = Vec::new();
     for after in code.split("crate::").skip(1) {
         let word = |text: &str| {
@@ -140,13 +142,13 @@ fn rooms_used(code: &str) -> Vec<String> {
         };
         assert!(
             !after.starts_with('{'),
-            "write one `use crate::room` a room"
+            "write one `use crate::module` a module"
         );
         used.push(word(after));
     }
     used
 }
 
-fn floor(room: &str) -> Option<usize> {
-    FLOORS.iter().position(|rooms| rooms.contains(&room))
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|modules| modules.contains(&module))
 }
