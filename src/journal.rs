@@ -117,7 +117,7 @@ impl Journal {
 
     /// The spool could not do its work.
     pub fn spool_failed(&self, doing: &'static str, error: &dyn std::error::Error) {
-        error!(doing, error = %Chain(error), "spool failed");
+        error!(doing, error = %ErrorChain(error), "spool failed");
     }
 
     /// An attempt ended.
@@ -329,7 +329,7 @@ impl Journal {
         section: SectionName,
         why: &dyn std::error::Error,
     ) {
-        let why = Chain(why).to_string();
+        let why = ErrorChain(why).to_string();
         let hint = "it is kept in the spool's database and not used; the provider is asked";
         error!(account, %section, why, hint, "stored rules set aside");
     }
@@ -356,9 +356,9 @@ fn count_refresh(account: &str, section: SectionName, result: &'static str) {
 }
 
 /// An error with all its sources, for one log field.
-pub struct Chain<'a>(pub &'a dyn std::error::Error);
+pub struct ErrorChain<'a>(pub &'a dyn std::error::Error);
 
-impl std::fmt::Display for Chain<'_> {
+impl std::fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.0)?;
         let mut source = self.0.source();

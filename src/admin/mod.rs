@@ -31,7 +31,7 @@ use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::Secret;
 use crate::http::{Bounds, ServerError, json_only, names_loopback, serve};
-use crate::journal::{Chain, Journal};
+use crate::journal::{ErrorChain, Journal};
 use crate::mail::SpoolId;
 use crate::spool::{OperatorAction, Shortage, Space, Spool, SpoolError, State as DispatchState};
 use crate::sync::{Publisher, SyncHandle};
@@ -168,7 +168,10 @@ async fn ready(State(admin): State<Admin>) -> Response {
     }
     match probed {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => reasons.push(format!("the spool can't be written: {}", Chain(&error))),
+        Ok(Err(error)) => reasons.push(format!(
+            "the spool can't be written: {}",
+            ErrorChain(&error)
+        )),
         Err(_) => reasons.push("the spool does not answer".to_owned()),
     }
     if let Some(shortage) = admin.no_room() {
@@ -332,7 +335,7 @@ async fn front(State(admin): State<Admin>) -> Response {
 }
 
 fn unavailable(error: &SpoolError) -> Response {
-    let error = json!({ "error": crate::journal::Chain(error).to_string() });
+    let error = json!({ "error": crate::journal::ErrorChain(error).to_string() });
     (StatusCode::SERVICE_UNAVAILABLE, Json(error)).into_response()
 }
 

@@ -437,7 +437,7 @@ async fn forget_settled(spool: Spool, retention: Duration, stop: CancellationTok
 async fn tidy(spool: Spool, stop: CancellationToken) {
     loop {
         let more = spool.tidy().await.unwrap_or_else(|error| {
-            tracing::debug!(error = %crate::journal::Chain(&error), "cannot tidy the spool");
+            tracing::debug!(error = %crate::journal::ErrorChain(&error), "cannot tidy the spool");
             false
         });
         let pause = if more { TIDY_BUSY } else { TIDY_IDLE };

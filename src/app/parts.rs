@@ -14,7 +14,7 @@ use crate::config::{
 use crate::forward::{ForwardSettings, Unknown};
 use crate::http::{self, Bounds, ClientError, ClientSettings};
 use crate::intake::IntakeSettings;
-use crate::journal::Chain;
+use crate::journal::ErrorChain;
 use crate::listen::{Certificate, CertificateError, ListenerSettings, TlsMode};
 use crate::message::{LoopLimits, PlanSettings};
 use crate::provider::{Account, Deadlines, Provider};
@@ -178,7 +178,7 @@ pub fn check_files(config: &Config) -> Result<(), ConfigError> {
         mistakes.push(Mistake {
             key,
             value: format!("{path:?}"),
-            expected: format!("a file that can be used ({})", Chain(error)),
+            expected: format!("a file that can be used ({})", ErrorChain(error)),
         });
     };
     for (name, listener) in &config.listeners {

@@ -14,7 +14,7 @@ use crate::mail::{SignIn, neighbourhood};
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub struct GuessingGuard {
+pub struct SignInThrottle {
     seed: RandomState,
     pairs: HashMap<u64, Guesses>,
     addresses: HashMap<u64, Guesses>,
@@ -48,7 +48,7 @@ pub enum Leave {
     PausedSlowly,
 }
 
-impl GuessingGuard {
+impl SignInThrottle {
     /// Whether the password may be looked at.
     #[must_use]
     pub fn leave(&self, address: IpAddr, sign_in: &SignIn, now: Instant) -> Leave {
@@ -67,7 +67,7 @@ impl GuessingGuard {
     }
 
     /// A password is looked at, and counts as wrong until it is found to be right: guesses at once are guesses, too.
-    pub fn guess(&mut self, address: IpAddr, username: &str, now: Instant) {
+    pub fn attempt(&mut self, address: IpAddr, username: &str, now: Instant) {
         let (pair, address) = (self.pair(address, username), self.address(address));
         if count(&mut self.pairs, pair, FREE_GUESSES, now) <= FREE_GUESSES {
             count(&mut self.addresses, address, FREE_GUESSES_OF_ADDRESS, now);
@@ -75,7 +75,7 @@ impl GuessingGuard {
     }
 
     /// A password was right.
-    pub fn right(&mut self, address: IpAddr, sign_in: &SignIn, now: Instant) {
+    pub fn succeeded(&mut self, address: IpAddr, sign_in: &SignIn, now: Instant) {
         let (pair, address) = (self.pair(address, &sign_in.username), self.address(address));
         let password = self.password(pair, sign_in);
         // As it was counted.
@@ -181,22 +181,22 @@ mod tests {
         }
     }
 
-    fn permits(guard: &GuessingGuard, address: IpAddr, name: &str, now: Instant) -> bool {
+    fn permits(guard: &SignInThrottle, address: IpAddr, name: &str, now: Instant) -> bool {
         guard.leave(address, &sign_in(name, "wrong"), now) == Leave::Granted
     }
 
     #[test]
     fn guesses_in_a_row_cost_more_and_more_time_and_nobody_else_any() {
-        let mut guard = GuessingGuard::default();
+        let mut guard = SignInThrottle::default();
         let mut now = Clock.now();
         for _ in 0..FREE_GUESSES {
             assert!(permits(&guard, HERE, "ricoh", now));
-            guard.guess(HERE, "ricoh", now);
+            guard.attempt(HERE, "ricoh", now);
         }
         let mut pauses = Vec::new();
         for _ in 0..8 {
             assert!(permits(&guard, HERE, "Ricoh", now));
-            guard.guess(HERE, "Ricoh", now);
+            guard.attempt(HERE, "Ricoh", now);
             assert!(!permits(&guard, HERE, "ricoh", now));
             let mut pause = 0;
             while !permits(&guard, HERE, "ricoh", now) {
@@ -206,19 +206,19 @@ mod tests {
             pauses.push(pause);
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
-        guard.guess(HERE, "ricoh", now);
+        guard.attempt(HERE, "ricoh", now);
         assert!(permits(&guard, THERE, "ricoh", now) && permits(&guard, HERE, "canon", now));
-        guard.right(HERE, &sign_in("ricoh", "right"), now);
+        guard.succeeded(HERE, &sign_in("ricoh", "right"), now);
         assert!(permits(&guard, HERE, "ricoh", now));
     }
 
     #[test]
     fn one_network_of_ipv6_is_one_guesser() {
-        let mut guard = GuessingGuard::default();
+        let mut guard = SignInThrottle::default();
         let now = Clock.now();
         for number in 0..=FREE_GUESSES {
             let address: IpAddr = [0x2001, 0xdb8, 0, 1, 0, 0, 0, number as u16].into();
-            guard.guess(address, "ricoh", now);
+            guard.attempt(address, "ricoh", now);
         }
         assert!(!permits(
             &guard,
@@ -236,18 +236,18 @@ mod tests {
 
     #[test]
     fn made_up_names_end_no_pause_even_when_it_is_over() {
-        let mut guard = GuessingGuard::default();
+        let mut guard = SignInThrottle::default();
         let mut now = Clock.now();
         for _ in 0..FREE_GUESSES + 5 {
-            guard.guess(HERE, "ricoh", now);
+            guard.attempt(HERE, "ricoh", now);
         }
         now += PAUSE_MAX * 2;
         for number in 0..KEPT_MAX + 100 {
             // From everywhere: the address itself would be paused long before.
             let address = IpAddr::from([10, 0, (number / 250) as u8, (number % 250) as u8]);
-            guard.guess(address, &format!("name{number}"), now);
+            guard.attempt(address, &format!("name{number}"), now);
         }
-        guard.guess(HERE, "ricoh", now);
+        guard.attempt(HERE, "ricoh", now);
         assert_eq!(
             guard.leave(HERE, &sign_in("ricoh", "x"), now),
             Leave::Paused,
@@ -258,14 +258,14 @@ mod tests {
 
     #[test]
     fn an_address_that_guesses_over_many_names_waits_and_one_old_password_does_not_make_it() {
-        let mut guard = GuessingGuard::default();
+        let mut guard = SignInThrottle::default();
         let now = Clock.now();
         for _ in 0..1000 {
-            guard.guess(HERE, "old", now);
+            guard.attempt(HERE, "old", now);
         }
         assert_eq!(guard.leave(HERE, &sign_in("new", "x"), now), Leave::Granted);
         for number in 0..FREE_GUESSES_OF_ADDRESS {
-            guard.guess(HERE, &format!("name{number}"), now);
+            guard.attempt(HERE, &format!("name{number}"), now);
         }
         assert_eq!(guard.leave(HERE, &sign_in("new", "x"), now), Leave::Paused);
         assert_eq!(
@@ -276,19 +276,19 @@ mod tests {
 
     #[test]
     fn a_pair_that_was_right_is_paused_by_nobody_and_its_guesser_is() {
-        let mut guard = GuessingGuard::default();
+        let mut guard = SignInThrottle::default();
         let now = Clock.now();
         let right = sign_in("ricoh", "right");
-        guard.guess(HERE, "ricoh", now);
-        guard.right(HERE, &right, now);
+        guard.attempt(HERE, "ricoh", now);
+        guard.succeeded(HERE, &right, now);
         for number in 0..200 {
-            guard.guess(HERE, "ricoh", now);
-            guard.guess(HERE, &format!("name{number}"), now);
+            guard.attempt(HERE, "ricoh", now);
+            guard.attempt(HERE, &format!("name{number}"), now);
         }
         for _ in 0..3 {
             assert_eq!(guard.leave(HERE, &right, now), Leave::Granted);
-            guard.guess(HERE, "ricoh", now);
-            guard.right(HERE, &right, now);
+            guard.attempt(HERE, "ricoh", now);
+            guard.succeeded(HERE, &right, now);
             assert_eq!(
                 guard.leave(HERE, &sign_in("ricoh", "x"), now),
                 Leave::PausedSlowly
@@ -302,13 +302,13 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_waits_for_all_its_guesses_over_many_names() {
-        let mut guard = GuessingGuard::default();
+        let mut guard = SignInThrottle::default();
         let now = Clock.now();
         let address = |network: u16, host: u32| -> IpAddr {
             [0x2001, 0xdb8, 0, network, 0, 0, 0, host as u16].into()
         };
         for number in 0..=FREE_GUESSES_OF_ADDRESS {
-            guard.guess(address(1, number), &format!("name{number}"), now);
+            guard.attempt(address(1, number), &format!("name{number}"), now);
         }
         let leave = |network| guard.leave(address(network, 999), &sign_in("new", "x"), now);
         assert_eq!(leave(1), Leave::Paused);
@@ -317,25 +317,25 @@ mod tests {
 
     #[test]
     fn what_was_right_counts_for_no_address() {
-        let mut guard = GuessingGuard::default();
+        let mut guard = SignInThrottle::default();
         let now = Clock.now();
         // A site full of devices that sign in for each message.
         for number in 0..FREE_GUESSES_OF_ADDRESS * 3 {
             let name = format!("device{number}");
-            guard.guess(HERE, &name, now);
-            guard.right(HERE, &sign_in(&name, "right"), now);
+            guard.attempt(HERE, &name, now);
+            guard.succeeded(HERE, &sign_in(&name, "right"), now);
         }
         assert_eq!(guard.leave(HERE, &sign_in("new", "x"), now), Leave::Granted);
     }
 
     #[test]
     fn another_password_of_a_pair_that_was_right_waits_for_itself_alone() {
-        let mut guard = GuessingGuard::default();
+        let mut guard = SignInThrottle::default();
         let now = Clock.now();
-        guard.guess(HERE, "ricoh", now);
-        guard.right(HERE, &sign_in("ricoh", "old"), now);
+        guard.attempt(HERE, "ricoh", now);
+        guard.succeeded(HERE, &sign_in("ricoh", "old"), now);
         for number in 0..200 {
-            guard.guess(HERE, &format!("name{number}"), now);
+            guard.attempt(HERE, &format!("name{number}"), now);
         }
         assert_eq!(
             guard.leave(HERE, &sign_in("canon", "x"), now),

@@ -8,7 +8,7 @@
 //! SMTP users of the provider's sign in with their own names, where it shows their passwords; what is kept of those
 //! is a salted hash ([`hash_password`]). A name of the configuration comes first.
 //!
-//! Guessing is slowed by [`GuessingGuard`], by argon2 and by the error budget of a session (`session::Limits`).
+//! Guessing is slowed by [`SignInThrottle`], by argon2 and by the error budget of a session (`session::Limits`).
 
 mod generate;
 mod guard;
@@ -16,6 +16,6 @@ mod hashes;
 mod users;
 
 pub use generate::{GenerateError, GeneratedCredential};
-pub use guard::{GuessingGuard, Leave};
+pub use guard::{Leave, SignInThrottle};
 pub use hashes::{hash_password, verify_password};
-pub use users::{Authenticator, Checked, User, UserError, Verifier};
+pub use users::{Authentication, Authenticator, User, UserError, Verifier};

@@ -77,13 +77,13 @@ impl Tag {
 
 /// The result of a check that costs next to nothing.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Checked {
+pub enum Authentication {
     /// It is this device or user.
-    Yes(Identity),
+    Granted(Identity),
     /// It is nobody; the device or user is the one whose name was used.
-    No(Option<Arc<str>>),
+    Denied(Option<Arc<str>>),
     /// Only [`Authenticator::check_slowly`] can say.
-    Unsure,
+    NeedsSlowCheck,
 }
 
 impl Authenticator {
@@ -149,12 +149,12 @@ impl Authenticator {
 
     /// Decides where that is cheap. A user of the provider's belongs to the account of the listener, or to another
     /// one: its password says to which.
-    pub fn check(&self, sign_in: &SignIn, rules: &Rules, listener: &str) -> Checked {
+    pub fn check(&self, sign_in: &SignIn, rules: &Rules, listener: &str) -> Authentication {
         let given = tag(&self.key, &sign_in.username, &sign_in.password);
         let Some(user) = self.users.get(&sign_in.username) else {
             return self.check_provider_user(sign_in, rules, listener);
         };
-        let no = || Checked::No(Some(Arc::clone(&user.device)));
+        let no = || Authentication::Denied(Some(Arc::clone(&user.device)));
         if !is_plausible(sign_in) {
             return no();
         }
@@ -166,16 +166,25 @@ impl Authenticator {
             }
         };
         if right {
-            return Checked::Yes(Identity::Device(Arc::clone(&user.device)));
+            return Authentication::Granted(Identity::Device(Arc::clone(&user.device)));
         }
         // A wrong password takes as long whosever name it is with, the first time and every other.
         if provider_has_passwords(rules) {
             let _ = verify_password(&hashes::NOBODY, &sign_in.password);
         }
-        if self.any_hash { Checked::Unsure } else { no() }
+        if self.any_hash {
+            Authentication::NeedsSlowCheck
+        } else {
+            no()
+        }
     }
 
-    fn check_provider_user(&self, sign_in: &SignIn, rules: &Rules, listener: &str) -> Checked {
+    fn check_provider_user(
+        &self,
+        sign_in: &SignIn,
+        rules: &Rules,
+        listener: &str,
+    ) -> Authentication {
         let plausible = is_plausible(sign_in);
         let mut used = None;
         if plausible {
@@ -186,7 +195,7 @@ impl Authenticator {
                 let Some(hash) = &user.password else { continue };
                 hashes += 1;
                 if verify_password(hash, &sign_in.password) {
-                    return Checked::Yes(Identity::User {
+                    return Authentication::Granted(Identity::User {
                         account: Arc::clone(account),
                         name: Arc::clone(&user.name),
                     });
@@ -198,15 +207,15 @@ impl Authenticator {
             }
         }
         if self.any_hash && plausible {
-            Checked::Unsure
+            Authentication::NeedsSlowCheck
         } else {
-            Checked::No(used)
+            Authentication::Denied(used)
         }
     }
 
     /// Decides by argon2: tens of milliseconds and 19 MB, so off the runtime's threads. Never
-    /// [`Checked::Unsure`].
-    pub fn check_slowly(&self, sign_in: &SignIn) -> Checked {
+    /// [`Authentication::NeedsSlowCheck`].
+    pub fn check_slowly(&self, sign_in: &SignIn) -> Authentication {
         let verify = |phc: &str| {
             PasswordHash::new(phc).is_ok_and(|hash| {
                 Argon2::default()
@@ -216,18 +225,18 @@ impl Authenticator {
         };
         let Some(user) = self.users.get(&sign_in.username) else {
             verify(NOBODY);
-            return Checked::No(None);
+            return Authentication::Denied(None);
         };
         let Proof::Hash { phc, passed } = &user.proof else {
             verify(NOBODY);
-            return Checked::No(Some(Arc::clone(&user.device)));
+            return Authentication::Denied(Some(Arc::clone(&user.device)));
         };
         if !verify(phc.expose()) {
-            return Checked::No(Some(Arc::clone(&user.device)));
+            return Authentication::Denied(Some(Arc::clone(&user.device)));
         }
         let given = tag(&self.key, &sign_in.username, &sign_in.password);
         *passed.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);
-        Checked::Yes(Identity::Device(Arc::clone(&user.device)))
+        Authentication::Granted(Identity::Device(Arc::clone(&user.device)))
     }
 }
 
@@ -285,8 +294,8 @@ mod tests {
         }
     }
 
-    fn yes(device: &str) -> Checked {
-        Checked::Yes(Identity::Device(device.into()))
+    fn yes(device: &str) -> Authentication {
+        Authentication::Granted(Identity::Device(device.into()))
     }
 
     fn rules_with(users: Vec<(&str, &str, &str)>) -> Rules {
@@ -329,7 +338,7 @@ mod tests {
             authenticator.check(&sign_in(name, password), &rules, "lan")
         };
         let user = |account: &str, name: &str| {
-            Checked::Yes(Identity::User {
+            Authentication::Granted(Identity::User {
                 account: account.into(),
                 name: name.into(),
             })
@@ -338,13 +347,13 @@ mod tests {
         assert_eq!(check("PRINTER1", "right-2"), user("other", "printer1"));
         assert_eq!(
             check("printer1", "wrong"),
-            Checked::No(Some("Printer1".into()))
+            Authentication::Denied(Some("Printer1".into()))
         );
-        assert_eq!(check("nobody", "right-1"), Checked::No(None));
-        assert_eq!(check("printer1", ""), Checked::No(None));
+        assert_eq!(check("nobody", "right-1"), Authentication::Denied(None));
+        assert_eq!(check("printer1", ""), Authentication::Denied(None));
         let rules = rules_with(vec![("default", "taken", "right-1")]);
         let checked = authenticator.check(&sign_in("taken", "right-1"), &rules, "lan");
-        assert_eq!(checked, Checked::No(Some("cam".into())));
+        assert_eq!(checked, Authentication::Denied(Some("cam".into())));
         assert!(authenticator.has_users(&Rules::default()));
         let nobody = Authenticator::new([]).expect("no users");
         assert!(nobody.has_users(&rules) && !nobody.has_users(&Rules::default()));
@@ -364,7 +373,7 @@ mod tests {
 
         assert_eq!(
             authenticator.check(&right, &Rules::default(), "lan"),
-            Checked::Unsure
+            Authentication::NeedsSlowCheck
         );
         assert_eq!(authenticator.check_slowly(&right), yes("ricoh"));
         assert_eq!(
@@ -374,11 +383,11 @@ mod tests {
 
         assert_eq!(
             authenticator.check_slowly(&wrong),
-            Checked::No(Some("ricoh".into()))
+            Authentication::Denied(Some("ricoh".into()))
         );
         assert_eq!(
             authenticator.check(&wrong, &Rules::default(), "lan"),
-            Checked::Unsure,
+            Authentication::NeedsSlowCheck,
             "the same work, every time"
         );
         assert_eq!(
@@ -389,10 +398,13 @@ mod tests {
         let nobody = sign_in("nobody", "x");
         assert_eq!(
             authenticator.check(&nobody, &Rules::default(), "lan"),
-            Checked::Unsure,
+            Authentication::NeedsSlowCheck,
             "same work"
         );
-        assert_eq!(authenticator.check_slowly(&nobody), Checked::No(None));
+        assert_eq!(
+            authenticator.check_slowly(&nobody),
+            Authentication::Denied(None)
+        );
     }
 
     #[test]
@@ -409,12 +421,12 @@ mod tests {
         );
         assert_eq!(
             authenticator.check(&sign_in("cam", "q"), &Rules::default(), "lan"),
-            Checked::No(Some("cam".into()))
+            Authentication::Denied(Some("cam".into()))
         );
         let authenticator = Authenticator::new([user("")]).expect("users");
         assert_eq!(
             authenticator.check(&sign_in("cam", ""), &Rules::default(), "lan"),
-            Checked::No(Some("cam".into()))
+            Authentication::Denied(Some("cam".into()))
         );
     }
 
@@ -435,10 +447,10 @@ mod tests {
             authenticator.check(&given, &Rules::default(), "lan")
         };
         assert_eq!(check("p"), yes("cam"));
-        assert_eq!(check("q"), Checked::Unsure);
+        assert_eq!(check("q"), Authentication::NeedsSlowCheck);
         assert_eq!(
             authenticator.check_slowly(&sign_in("cam", "q")),
-            Checked::No(Some("cam".into()))
+            Authentication::Denied(Some("cam".into()))
         );
     }
 }

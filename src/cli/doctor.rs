@@ -15,7 +15,7 @@ use crate::app::{self, Others};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{AccountConfig, Config, DeviceConfig, Settings, Sources};
 use crate::http::{ClientSettings, client};
-use crate::journal::Chain;
+use crate::journal::ErrorChain;
 use crate::listen::try_bind;
 use crate::mail::{AddressPattern, Mailbox};
 use crate::provider::groups::activity::SearchActivity;
@@ -323,7 +323,7 @@ async fn account(
             findings.add(
                 Verdict::Fail,
                 &check("client"),
-                Chain(&error).to_string(),
+                ErrorChain(&error).to_string(),
                 "see forward.ca_file",
             );
             return;
@@ -347,7 +347,7 @@ async fn account(
             findings.add(
                 Verdict::Fail,
                 &check("key"),
-                Chain(&error).to_string(),
+                ErrorChain(&error).to_string(),
                 hint,
             );
             return;
@@ -428,7 +428,7 @@ async fn answers(
             findings.add(
                 Verdict::Fail,
                 &check("tls"),
-                Chain(&error).to_string(),
+                ErrorChain(&error).to_string(),
                 "see forward.ca_file",
             );
             return false;
@@ -438,7 +438,7 @@ async fn answers(
     let answer = match caller.get(url).timeout(PATIENCE * 2).send().await {
         Ok(answer) => answer,
         Err(error) => {
-            let words = Chain(&error.without_url()).to_string();
+            let words = ErrorChain(&error.without_url()).to_string();
             let hint = "if it speaks of a certificate, a proxy inspects TLS: give its authority in \
                         forward.ca_file; else see firewall and HTTPS_PROXY";
             findings.add(Verdict::Fail, &check("connection"), words, hint);
@@ -544,7 +544,7 @@ async fn key_settings(
     let found = match provider.call(&request).await {
         Ok(found) => found.items,
         Err(error) => {
-            findings.add(Verdict::Warn, &check, Chain(&error).to_string(), "");
+            findings.add(Verdict::Warn, &check, ErrorChain(&error).to_string(), "");
             return;
         }
     };
@@ -691,7 +691,7 @@ async fn passwords(provider: &Provider, check: &str, findings: &mut Findings) {
     let users = match provider.call(&ViewSmtpUsers::default()).await {
         Ok(answer) => answer.results.unwrap_or_default(),
         Err(error) => {
-            findings.add(Verdict::Warn, check, Chain(&error).to_string(), "");
+            findings.add(Verdict::Warn, check, ErrorChain(&error).to_string(), "");
             return;
         }
     };
@@ -718,7 +718,7 @@ async fn allow_list(provider: &Provider, check: &str, findings: &mut Findings) {
         r#type: Some("api".to_owned()),
     };
     match provider.call(&request).await {
-        Err(error) => findings.add(Verdict::Warn, check, Chain(&error).to_string(), ""),
+        Err(error) => findings.add(Verdict::Warn, check, ErrorChain(&error).to_string(), ""),
         Ok(list) => {
             let entries = list.ip_addresses.map_or(0, |entries| entries.len());
             if list.enabled == Some(true) {

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
-use crate::journal::Chain;
+use crate::journal::ErrorChain;
 
 use super::terminal::note;
 
@@ -26,7 +26,7 @@ impl Failure {
     }
 
     pub(super) fn of(error: &dyn Error) -> Self {
-        Self::new(Chain(error).to_string())
+        Self::new(ErrorChain(error).to_string())
     }
 
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {

@@ -146,7 +146,7 @@ async fn put_back(shared: &Shared, attempt: Attempt, error: &ApiError) {
     shared
         .journal
         .spool_failed("reading content for an attempt", error);
-    let why = Diagnostic::new(crate::journal::Chain(error).to_string());
+    let why = Diagnostic::new(crate::journal::ErrorChain(error).to_string());
     let wait = shared
         .settings
         .backoff

@@ -273,7 +273,7 @@ fn judge(shared: &Shared, doubt: &Leased, found: Result<Option<Evidence>, &ApiEr
             };
         }
         Ok(None) => Diagnostic::new("more events than can be read"),
-        Err(error) => Diagnostic::new(crate::journal::Chain(error).to_string()),
+        Err(error) => Diagnostic::new(crate::journal::ErrorChain(error).to_string()),
     };
     if over || is_beyond_history(shared, doubt) {
         return Judgement::Hold(NOT_ASKED);

@@ -1,6 +1,6 @@
 //! A call that costs nothing, to see whether the account's key works.
 
-use crate::journal::Chain;
+use crate::journal::ErrorChain;
 use crate::mail::Diagnostic;
 use crate::provider::groups::api_keys::ViewPermissions;
 use crate::provider::{ApiError, Disposition, Provider};
@@ -32,5 +32,5 @@ pub(super) async fn probe(provider: &Provider) -> Probed {
         // Such as a proxy that lets nothing but mail through.
         Disposition::Suspect | Disposition::Bounce => return Probed::Unclear,
     };
-    Probed::Refused(effect, Diagnostic::new(Chain(&error).to_string()))
+    Probed::Refused(effect, Diagnostic::new(ErrorChain(&error).to_string()))
 }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use crate::auth::{Authenticator, Checked, GuessingGuard, Leave};
+use crate::auth::{Authentication, Authenticator, Leave, SignInThrottle};
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::mail::{
@@ -34,7 +34,7 @@ pub struct Intake {
     pub(super) settings: IntakeSettings,
     pub(super) rules: watch::Receiver<Arc<Rules>>,
     authenticator: Arc<ArcSwap<Authenticator>>,
-    guard: Mutex<GuessingGuard>,
+    guard: Mutex<SignInThrottle>,
     pub(super) kept: Mutex<FixedWindow>,
     /// Where rules are reported that refused something and may have changed meanwhile.
     pub(super) revalidations: mpsc::Sender<Revalidation>,
@@ -108,7 +108,7 @@ impl Intake {
         Arc::clone(&self.rules.borrow())
     }
 
-    fn guard(&self) -> MutexGuard<'_, GuessingGuard> {
+    fn guard(&self) -> MutexGuard<'_, SignInThrottle> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -117,12 +117,12 @@ impl Intake {
 #[derive(Debug)]
 pub struct Reception {
     intake: Arc<Intake>,
-    transaction: Option<Transaction>,
+    transaction: Option<AuthorizedTransaction>,
 }
 
 /// From an accepted MAIL to the end of its data.
 #[derive(Debug)]
-pub(super) struct Transaction {
+pub(super) struct AuthorizedTransaction {
     pub(super) rules: Arc<Rules>,
     pub(super) submitter: Submitter,
     announced: Announced,
@@ -173,7 +173,7 @@ impl Reception {
             Question::BeginData => Answer::Verdict(self.begin_data()),
             Question::EndOfData(received) => {
                 let complete = self.transaction.take().and_then(|transaction| {
-                    let Transaction {
+                    let AuthorizedTransaction {
                         rules,
                         submitter,
                         incoming,
@@ -279,8 +279,10 @@ impl Reception {
             return refused(None, hint, reply::TOO_MANY_GUESSES);
         }
         let checked = self.check(facts, &sign_in, &rules, gone).await?;
-        if let Checked::Yes(_) = checked {
-            intake.guard().right(address, &sign_in, intake.clock.now());
+        if let Authentication::Granted(_) = checked {
+            intake
+                .guard()
+                .succeeded(address, &sign_in, intake.clock.now());
         } else if let Some(listener) = rules.listeners.get(&facts.listener) {
             // A new user, or a new password: it may be known at the provider already.
             drop(intake.revalidations.try_send(Revalidation {
@@ -289,7 +291,7 @@ impl Reception {
                 subject: String::new(),
             }));
         }
-        if let Checked::Yes(identity @ Identity::User { .. }) = &checked
+        if let Authentication::Granted(identity @ Identity::User { .. }) = &checked
             && facts.tls.is_none()
             && !address.is_loopback()
         {
@@ -299,7 +301,7 @@ impl Reception {
             return refused(Some(identity.name()), hint, reply::AUTH_NEEDS_TLS);
         }
         match checked {
-            Checked::Yes(identity) => match policy.sign_in(&identity) {
+            Authentication::Granted(identity) => match policy.sign_in(&identity) {
                 Ok(()) => {
                     intake.journal.signed_in(facts, Some(identity.name()));
                     Ok(Some(identity))
@@ -313,16 +315,16 @@ impl Reception {
                     refused(Some(identity.name()), &refusal.hint, refusal.reply)
                 }
             },
-            Checked::No(Some(name)) => {
+            Authentication::Denied(Some(name)) => {
                 let hint = "the password is not the one of the configuration or the provider";
                 refused(Some(&name), hint, reply::SIGN_IN_REFUSED)
             }
             // Who it is may be known in a moment: no reason for a device to give up.
-            Checked::No(None) if rules.awaits_users() => {
+            Authentication::Denied(None) if rules.awaits_users() => {
                 let hint = "the provider's users are not known yet, and no device has this name";
                 refused(None, hint, reply::SIGN_IN_UNAVAILABLE)
             }
-            Checked::No(None) | Checked::Unsure => {
+            Authentication::Denied(None) | Authentication::NeedsSlowCheck => {
                 let hint = "no device and no SMTP user whose password is known has this name";
                 refused(None, hint, reply::SIGN_IN_REFUSED)
             }
@@ -335,12 +337,12 @@ impl Reception {
         sign_in: &SignIn,
         rules: &Rules,
         gone: impl Future<Output = ()>,
-    ) -> Result<Checked, Reply> {
+    ) -> Result<Authentication, Reply> {
         let (intake, address) = (&self.intake, facts.address());
         let authenticator = intake.authenticator.load_full();
         let quick = authenticator.check(sign_in, rules, &facts.listener);
         let mut queued = None;
-        if quick == Checked::Unsure {
+        if quick == Authentication::NeedsSlowCheck {
             queued = intake.turns.queue(address);
             if queued.is_none() {
                 let hint = "other passwords from this address are being checked: it may try again";
@@ -352,7 +354,7 @@ impl Reception {
         }
         intake
             .guard()
-            .guess(address, &sign_in.username, intake.clock.now());
+            .attempt(address, &sign_in.username, intake.clock.now());
         let Some(queued) = queued else {
             return Ok(quick);
         };
@@ -392,7 +394,7 @@ impl Reception {
             let hint = format!("{shortage}: is the provider reachable? is the account halted?");
             return refuse(submitter.device.as_deref(), Refusal::ours(reply, hint));
         }
-        self.transaction = Some(Transaction {
+        self.transaction = Some(AuthorizedTransaction {
             rules,
             submitter,
             announced: intake.space.announce(size),
@@ -402,7 +404,7 @@ impl Reception {
     }
 
     fn recipient(&mut self, facts: &SessionFacts, recipient: &Mailbox) -> Verdict {
-        let Some(Transaction {
+        let Some(AuthorizedTransaction {
             rules, submitter, ..
         }) = &self.transaction
         else {

@@ -7,8 +7,8 @@ use crate::mail::{
     Envelope, HeaderSender, Recipients, Reply, ReversePath, SessionFacts, SpoolId, reply,
 };
 use crate::message::{
-    Head, HeaderView, Passes, Plan, PlanError, Received as TraceFacts, canonical_edits,
-    gateway_id_edits, header_sender, override_edits, plan, trace_headers,
+    Head, HeaderView, Passes, Plan, PlanError, TraceFields, canonical_edits, gateway_id_edits,
+    header_sender, override_edits, plan, trace_headers,
 };
 use crate::policy::{Policy, Refusal, SenderAction};
 use crate::rules::{Rules, Submitter};
@@ -136,7 +136,7 @@ impl Intake {
         shared.mended = mended.to_vec();
         let prefix = trace_headers(
             view,
-            &TraceFacts {
+            &TraceFields {
                 id,
                 hostname: &self.settings.hostname,
                 facts,

@@ -121,7 +121,7 @@ impl Certificate {
                 tracing::info!(cert_file = %self.cert_file.display(), "certificate reloaded");
             }
             Err(error) => tracing::warn!(
-                error = %crate::journal::Chain(&error),
+                error = %crate::journal::ErrorChain(&error),
                 "new certificate can't be used, the old one stays"
             ),
         }

@@ -10,6 +10,4 @@ pub enum Verdict {
     Accept,
     /// Say this and stay connected.
     Refuse(Reply),
-    /// Say this and close.
-    HangUp(Reply),
 }

@@ -23,4 +23,4 @@ pub use fields::{Field, HeaderView};
 pub use head::{Head, HeadCollector, HeadTooBig};
 pub use plan::{Plan, PlanError, PlanSettings, plan};
 pub use sender::{canonical_edits, header_sender, override_edits};
-pub use trace::{GATEWAY_ID, LoopLimits, Passes, Received, gateway_id_edits, trace_headers};
+pub use trace::{GATEWAY_ID, LoopLimits, Passes, TraceFields, gateway_id_edits, trace_headers};

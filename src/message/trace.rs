@@ -11,7 +11,7 @@ use super::fields::HeaderView;
 
 /// What the trace headers say.
 #[derive(Debug)]
-pub struct Received<'a> {
+pub struct TraceFields<'a> {
     /// The message's name.
     pub id: SpoolId,
     /// Our greeted name.
@@ -27,8 +27,8 @@ pub struct Received<'a> {
 }
 
 /// The lines to prepend.
-pub fn trace_headers(view: &HeaderView<'_>, received: &Received<'_>) -> Vec<u8> {
-    let Received {
+pub fn trace_headers(view: &HeaderView<'_>, received: &TraceFields<'_>) -> Vec<u8> {
+    let TraceFields {
         id,
         hostname,
         facts,
@@ -149,7 +149,7 @@ mod tests {
         );
         facts.helo = Some(String::new());
         let sender = "scan@b.c".parse().expect("an address");
-        let mut received = Received {
+        let mut received = TraceFields {
             id,
             hostname: "relay.b.c",
             facts: &facts,

@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-use super::sqlite::trouble;
+use super::sqlite::store_error;
 use super::store::SpoolError;
 
 /// Each step leads from its index to the next version; none is ever changed once released.
@@ -108,16 +108,16 @@ pub(super) const VERSION: i64 = STEPS.len() as i64;
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), SpoolError> {
     let ours: i32 = connection
         .pragma_query_value(None, "application_id", |row| row.get(0))
-        .map_err(trouble)?;
+        .map_err(store_error)?;
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
-        .map_err(trouble)?;
+        .map_err(store_error)?;
     if ours != APPLICATION_ID && tables > 0 {
         return Err(SpoolError::Foreign);
     }
     let found: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(trouble)?;
+        .map_err(store_error)?;
     let version = usize::try_from(found).map_err(|_| SpoolError::Foreign)?;
     if found > VERSION {
         return Err(SpoolError::Newer {
@@ -126,15 +126,15 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), SpoolError> {
         });
     }
     for (index, step) in STEPS.iter().enumerate().skip(version) {
-        let transaction = connection.transaction().map_err(trouble)?;
-        transaction.execute_batch(step).map_err(trouble)?;
+        let transaction = connection.transaction().map_err(store_error)?;
+        transaction.execute_batch(step).map_err(store_error)?;
         transaction
             .pragma_update(None, "application_id", APPLICATION_ID)
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         transaction
             .pragma_update(None, "user_version", index as i64 + 1)
-            .map_err(trouble)?;
-        transaction.commit().map_err(trouble)?;
+            .map_err(store_error)?;
+        transaction.commit().map_err(store_error)?;
     }
     Ok(())
 }

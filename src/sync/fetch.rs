@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use futures_util::TryStreamExt as _;
 
 use crate::auth::{hash_password, verify_password};
-use crate::journal::Chain;
+use crate::journal::ErrorChain;
 use crate::provider::groups::allowed_recipients::ViewAllowedRecipients;
 use crate::provider::groups::allowed_senders::ViewAllowedSenders;
 use crate::provider::groups::domain::ViewDomains;
@@ -255,7 +255,7 @@ pub async fn look(provider: &Provider, sections: &[SectionName]) -> Result<Accou
     let mut rules = AccountRules::default();
     for section in sections {
         let fetched = fetcher.fetch(*section, None).await;
-        let fetched = fetched.map_err(|error| Chain(&error).to_string())?;
+        let fetched = fetched.map_err(|error| ErrorChain(&error).to_string())?;
         fetched.value.install(&mut rules, &Confirmed::default());
     }
     Ok(rules)

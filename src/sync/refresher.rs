@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
-use crate::journal::{Chain, Journal};
+use crate::journal::{ErrorChain, Journal};
 use crate::provider::{ApiError, Disposition, Provider, read_date};
 use crate::resilience::FixedWindow;
 use crate::rules::{AccountRules, Confirmed, SectionName, SuppressionReason, Suppressions, Users};
@@ -480,7 +480,7 @@ impl Synchroniser {
                 pause = Some(wait.unwrap_or(THROTTLE_PAUSE).max(THROTTLE_PAUSE));
             }
         }
-        let why = Chain(error).to_string();
+        let why = ErrorChain(error).to_string();
         let trouble = if not_permitted {
             Trouble::NotPermitted
         } else {
@@ -639,7 +639,7 @@ impl Synchroniser {
                     diffs.push(SectionDiff {
                         account: self.account.to_string(),
                         section,
-                        trouble: Chain(&error).to_string(),
+                        trouble: ErrorChain(&error).to_string(),
                         setting: None,
                         entries: Vec::new(),
                         more: 0,

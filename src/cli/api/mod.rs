@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json as object};
 
 use crate::app;
 use crate::config::{AccountConfig, Config, Settings, Sources};
-use crate::journal::Chain;
+use crate::journal::ErrorChain;
 use crate::provider::{ApiError, Disposition, Effect, Operation, Provider};
 
 use super::failure::Failure;
@@ -156,7 +156,7 @@ fn failed(operation: &Operation, error: &ApiError, request: &Value) -> Failure {
         }
         Disposition::Defer => "nothing was done: try again later".to_owned(),
     };
-    let mut words = output::without_secrets(&Chain(error).to_string());
+    let mut words = output::without_secrets(&ErrorChain(error).to_string());
     for secret in output::secrets_of(request) {
         if !secret.is_empty() {
             words = words.replace(&secret, "********");

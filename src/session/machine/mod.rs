@@ -44,7 +44,7 @@ enum State {
     /// MAIL was accepted.
     Mail(Transaction),
     /// Content is arriving.
-    Data(Box<Intake>),
+    Data(Box<IncomingMessage>),
     /// A question is open.
     Asked(Asked),
     /// The client was told to start TLS.
@@ -73,7 +73,7 @@ struct Transaction {
 }
 
 #[derive(Debug)]
-struct Intake {
+struct IncomingMessage {
     envelope: Envelope,
     decoder: DataDecoder,
     size: u64,
@@ -396,7 +396,7 @@ impl Session {
                 }
                 if self.accepts(verdict, Some(&reply::START_MAIL_INPUT)) {
                     self.tally.data_refused = false;
-                    self.state = State::Data(Box::new(Intake {
+                    self.state = State::Data(Box::new(IncomingMessage {
                         envelope: Envelope {
                             reverse_path: transaction.reverse_path,
                             recipients,
@@ -437,11 +437,6 @@ impl Session {
             }
             Verdict::Refuse(reply) => {
                 self.say(&reply);
-                false
-            }
-            Verdict::HangUp(reply) => {
-                self.say(&reply);
-                self.close();
                 false
             }
         }

@@ -20,7 +20,7 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use super::super::space::free_octets;
 use super::super::store::{DiskUse, SpoolError, Store};
 use super::open::PAGE_OCTETS;
-use super::{SqliteStore, trouble};
+use super::{SqliteStore, store_error};
 
 /// Where the files are, and how large the reserve is to be.
 #[derive(Debug)]
@@ -226,9 +226,9 @@ impl SqliteStore {
         }
         {
             let sql = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
-            let mut statement = self.connection.prepare_cached(&sql).map_err(trouble)?;
-            let mut rows = statement.query([]).map_err(trouble)?;
-            while rows.next().map_err(trouble)?.is_some() {}
+            let mut statement = self.connection.prepare_cached(&sql).map_err(store_error)?;
+            let mut rows = statement.query([]).map_err(store_error)?;
+            while rows.next().map_err(store_error)?.is_some() {}
         }
         let left = self.number("PRAGMA freelist_count")?;
         if left >= free {
@@ -247,7 +247,7 @@ impl SqliteStore {
         self.connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-            .map_err(trouble)
+            .map_err(store_error)
     }
 }
 
@@ -272,7 +272,7 @@ fn checkpoint(connection: &Connection) -> Result<(), SpoolError> {
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
             row.get::<_, i64>(0)
         })
-        .map_err(trouble)
+        .map_err(store_error)
         .map(drop)
 }
 

@@ -80,15 +80,15 @@ impl SqliteStore {
         self.connection
             .prepare_cached(sql)
             .and_then(|mut statement| statement.execute(values))
-            .map_err(trouble)
+            .map_err(store_error)
     }
 
     fn keys(&self, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<DispatchKey>, SpoolError> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(trouble)?;
+        let mut statement = self.connection.prepare_cached(sql).map_err(store_error)?;
         let rows = statement
             .query_map(values, |row| row.get(0).map(DispatchKey))
-            .map_err(trouble)?;
-        rows.collect::<Result<_, _>>().map_err(trouble)
+            .map_err(store_error)?;
+        rows.collect::<Result<_, _>>().map_err(store_error)
     }
 
     fn delete_content(&self, key: MessageKey) -> Result<(), SpoolError> {
@@ -108,7 +108,7 @@ impl SqliteStore {
                      attempted_at, doubt_since, hold_next, partly, trying_ms, trying_run, trying_mark
                  FROM dispatch WHERE key = ?1",
             )
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         let found = statement.query_row([key.0], |row| {
             let state = |index| row.get(index).map(State::from_code);
             Ok((
@@ -130,7 +130,7 @@ impl SqliteStore {
         });
         let (state, standing) = found
             .optional()
-            .map_err(trouble)?
+            .map_err(store_error)?
             .ok_or(SpoolError::Stale)?;
         let state = state.ok_or_else(|| damaged("unknown dispatch state"))?;
         Ok(Standing { state, ..standing })
@@ -149,7 +149,7 @@ impl SqliteStore {
             .and_then(|mut statement| {
                 statement.query_row([message.0], |row| Ok((row.get(0)?, row.get(1)?)))
             })
-            .map_err(trouble)
+            .map_err(store_error)
     }
 
     /// The lanes with dispatches of an account in a state, each found by one step into the index. A recursive
@@ -163,13 +163,13 @@ impl SqliteStore {
                  WHERE account = ?1 AND state = ?2 AND state <= 4 AND lane > ?3
                  ORDER BY lane LIMIT 1",
             )
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         loop {
             // No lane has no name.
             let last = lanes.last().map_or("", String::as_str);
             let values = params![account, state.code(), last];
             let next = statement.query_row(values, |row| row.get(0)).optional();
-            match next.map_err(trouble)? {
+            match next.map_err(store_error)? {
                 Some(lane) => lanes.push(lane),
                 None => return Ok(lanes),
             }
@@ -196,7 +196,7 @@ impl SqliteStore {
                     .query_row(values, |row| row.get(0).map(Timestamp))
                     .optional()
             })
-            .map_err(trouble)
+            .map_err(store_error)
     }
 
     /// A dispatch is settled: it fills nothing any more.
@@ -207,7 +207,7 @@ impl SqliteStore {
             .and_then(|mut statement| {
                 statement.query_row([key.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             })
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         self.lanes.add(&account, &lane, -octets);
         Ok(())
     }
@@ -234,7 +234,7 @@ impl SqliteStore {
             .and_then(|mut statement| {
                 statement.query_row([key], |row| row.get::<_, Vec<u8>>(0).map(Bytes::from))
             })
-            .map_err(trouble)
+            .map_err(store_error)
     }
 
     fn load(&self, due: Due) -> Result<Leased, SpoolError> {
@@ -435,15 +435,15 @@ impl Store for SqliteStore {
                          AND d.due_at <= ?3
                      ORDER BY d.due_at",
                 )
-                .map_err(trouble)?;
+                .map_err(store_error)?;
             let mut rows = statement
                 .query(params![lane.account, lane.state.code(), now.0, lane.name])
-                .map_err(trouble)?;
+                .map_err(store_error)?;
             while found.len() < limit
-                && let Some(row) = rows.next().map_err(trouble)?
+                && let Some(row) = rows.next().map_err(store_error)?
             {
-                if !skip(DispatchKey(row.get(0).map_err(trouble)?)) {
-                    found.push(Due::read(row).map_err(trouble)?);
+                if !skip(DispatchKey(row.get(0).map_err(store_error)?)) {
+                    found.push(Due::read(row).map_err(store_error)?);
                 }
             }
         }
@@ -493,12 +493,12 @@ impl Store for SqliteStore {
         let mut statement = self
             .connection
             .prepare("SELECT account, count(*) FROM dispatch WHERE state <= 4 GROUP BY account")
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         let rows = statement
             .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         rows.map(|row| {
-            let (account, count) = row.map_err(trouble)?;
+            let (account, count) = row.map_err(store_error)?;
             Ok((account, u64::try_from(count).unwrap_or(0)))
         })
         .collect()
@@ -587,7 +587,7 @@ impl Store for SqliteStore {
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         let Some((key, chunks)) = found else {
             return Ok(None);
         };
@@ -619,7 +619,7 @@ impl Store for SqliteStore {
                     row.get(0)
                 })
                 .optional()
-                .map_err(trouble)
+                .map_err(store_error)
         };
         let Some(at) = note("seen_at")? else {
             return Ok(None);
@@ -655,11 +655,11 @@ impl Store for SqliteStore {
                 .prepare_cached(
                     "SELECT key FROM message WHERE settled_at IS NOT NULL AND settled_at < ?1 LIMIT ?2",
                 )
-                .map_err(trouble)?;
+                .map_err(store_error)?;
             let rows = statement
                 .query_map(params![before.0, limit], |row| row.get(0))
-                .map_err(trouble)?;
-            rows.collect::<Result<_, _>>().map_err(trouble)?
+                .map_err(store_error)?;
+            rows.collect::<Result<_, _>>().map_err(store_error)?
         };
         for key in &keys {
             let key = MessageKey(*key);
@@ -703,7 +703,7 @@ impl Store for SqliteStore {
                     .query_row([self.oldest_from], |row| Ok((row.get(0)?, row.get(1)?)))
                     .optional()
             })
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         self.oldest_from = match found {
             Some((key, _)) => key,
             None => self.last_key()?.0 + 1,
@@ -772,7 +772,7 @@ impl Store for SqliteStore {
             .prepare(
                 "SELECT section, part, record FROM rules WHERE account = ?1 ORDER BY section, part",
             )
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         let rows = statement
             .query_map([account], |row| {
                 Ok(RulesPart {
@@ -781,8 +781,8 @@ impl Store for SqliteStore {
                     record: row.get::<_, Vec<u8>>(2)?.into(),
                 })
             })
-            .map_err(trouble)?;
-        rows.collect::<Result<_, _>>().map_err(trouble)
+            .map_err(store_error)?;
+        rows.collect::<Result<_, _>>().map_err(store_error)
     }
 
     fn note_refusal(&mut self, record: &str) -> Result<(), SpoolError> {
@@ -799,11 +799,11 @@ impl Store for SqliteStore {
         let mut statement = self
             .connection
             .prepare_cached("SELECT record FROM refusal ORDER BY key DESC LIMIT ?1")
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         let rows = statement
             .query_map([limit], |row| row.get(0))
-            .map_err(trouble)?;
-        rows.collect::<Result<_, _>>().map_err(trouble)
+            .map_err(store_error)?;
+        rows.collect::<Result<_, _>>().map_err(store_error)
     }
 
     fn last_key(&mut self) -> Result<MessageKey, SpoolError> {
@@ -815,7 +815,7 @@ impl Store for SqliteStore {
                 |row| row.get(0),
             )
             .map(MessageKey)
-            .map_err(trouble)
+            .map_err(store_error)
     }
 }
 
@@ -895,7 +895,7 @@ fn milliseconds(duration: Duration) -> i64 {
 const REFUSALS_MAX: i64 = 2_000;
 
 /// What the caller can do about an SQLite error.
-pub(super) fn trouble(error: rusqlite::Error) -> SpoolError {
+pub(super) fn store_error(error: rusqlite::Error) -> SpoolError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SpoolError::InUse,
         Some(ErrorCode::NotADatabase) => SpoolError::Foreign,

@@ -12,7 +12,7 @@ use super::super::record::{MessageKey, State};
 use super::super::schema;
 use super::super::store::{Counts, SpoolError, Store as _};
 use super::disk::{Disk, create};
-use super::{Lanes, SqliteStore, damaged, trouble};
+use super::{Lanes, SqliteStore, damaged, store_error};
 
 impl SqliteStore {
     /// Opens or creates the database.
@@ -62,11 +62,13 @@ impl SqliteStore {
         }
         disk.watch().map_err(unreadable)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags).map_err(trouble)?;
+        let mut connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
         connection.set_prepared_statement_cache_capacity(64);
         // A file that is refused below stays as it is, log and all.
         let keep_log = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-        connection.set_db_config(keep_log, true).map_err(trouble)?;
+        connection
+            .set_db_config(keep_log, true)
+            .map_err(store_error)?;
         if new {
             pragma(&connection, "page_size", PAGE_OCTETS)?;
             // Free pages can be given back to the disk.
@@ -76,7 +78,7 @@ impl SqliteStore {
         // Takes the exclusive lock, and so finds a second process.
         connection
             .execute_batch("BEGIN EXCLUSIVE; COMMIT")
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         if !new && length < QUICK_CHECK_OCTETS_MAX {
             quick_check(&connection)?;
         }
@@ -86,7 +88,9 @@ impl SqliteStore {
             pragma(&connection, name, value)?;
         }
         pragma(&connection, "wal_autocheckpoint", disk.log_pages())?;
-        connection.set_db_config(keep_log, false).map_err(trouble)?;
+        connection
+            .set_db_config(keep_log, false)
+            .map_err(store_error)?;
         disk.take_reserve();
         let mut store = Self {
             connection,
@@ -122,12 +126,12 @@ impl SqliteStore {
             .prepare(
                 "SELECT state, count(*) FROM dispatch WHERE state <= 4 GROUP BY account, state",
             )
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         let rows = statement
             .query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         for row in rows {
-            let (code, count) = row.map_err(trouble)?;
+            let (code, count) = row.map_err(store_error)?;
             if let Some(state) = State::from_code(code) {
                 counts.add(state, u64::try_from(count).unwrap_or(0));
             }
@@ -142,13 +146,13 @@ impl SqliteStore {
                 "SELECT account, lane, sum(octets) FROM dispatch WHERE state <= 4
                  GROUP BY account, lane",
             )
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         let rows = statement
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         let mut lanes = Lanes::default();
         for row in rows {
-            let (account, lane, octets): (String, String, i64) = row.map_err(trouble)?;
+            let (account, lane, octets): (String, String, i64) = row.map_err(store_error)?;
             lanes.add(&account, &lane, octets);
         }
         lanes.settle();
@@ -160,9 +164,11 @@ impl SqliteStore {
             let mut statement = self
                 .connection
                 .prepare("SELECT key FROM draft")
-                .map_err(trouble)?;
-            let rows = statement.query_map([], |row| row.get(0)).map_err(trouble)?;
-            rows.collect::<Result<_, _>>().map_err(trouble)?
+                .map_err(store_error)?;
+            let rows = statement
+                .query_map([], |row| row.get(0))
+                .map_err(store_error)?;
+            rows.collect::<Result<_, _>>().map_err(store_error)?
         };
         for key in &keys {
             self.begin()?;
@@ -221,13 +227,15 @@ fn unreadable(error: std::io::Error) -> SpoolError {
 }
 
 fn pragma(connection: &Connection, name: &str, value: impl ToSql) -> Result<(), SpoolError> {
-    connection.pragma_update(None, name, value).map_err(trouble)
+    connection
+        .pragma_update(None, name, value)
+        .map_err(store_error)
 }
 
 fn quick_check(connection: &Connection) -> Result<(), SpoolError> {
     let verdict: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(trouble)?;
+        .map_err(store_error)?;
     if verdict == "ok" {
         Ok(())
     } else {

@@ -9,7 +9,7 @@ use super::super::record::{
     DispatchKey, DispatchRecord, EventRecord, MessageKey, MessageRecord, Origin, QueueRow, State,
 };
 use super::super::store::{SpoolError, Store as _};
-use super::{SqliteStore, damaged, from_json, read_shared, trouble};
+use super::{SqliteStore, damaged, from_json, read_shared, store_error};
 
 impl SqliteStore {
     /// The rows of a queue listing.
@@ -36,12 +36,12 @@ impl SqliteStore {
                  FROM message WHERE key < ?1 AND key >= ?4 AND (?2 OR settled_at IS NULL)
                  ORDER BY key DESC LIMIT ?3",
             )
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         let mut rows = statement
             .query(params![below, all, limit, from])
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         let mut list = Vec::new();
-        while let Some(row) = rows.next().map_err(trouble)? {
+        while let Some(row) = rows.next().map_err(store_error)? {
             list.push(read_queue_row(row)?);
         }
         Ok(list)
@@ -56,7 +56,7 @@ impl SqliteStore {
                     .query_row([id.as_bytes()], |row| row.get(0).map(MessageKey))
                     .optional()
             })
-            .map_err(trouble)
+            .map_err(store_error)
     }
 
     /// Everything about one message.
@@ -68,19 +68,19 @@ impl SqliteStore {
                      key, origin, settled_at
                  FROM message WHERE id = ?1",
             )
-            .map_err(trouble)?;
-        let mut rows = statement.query([id.as_bytes()]).map_err(trouble)?;
-        let Some(row) = rows.next().map_err(trouble)? else {
+            .map_err(store_error)?;
+        let mut rows = statement.query([id.as_bytes()]).map_err(store_error)?;
+        let Some(row) = rows.next().map_err(store_error)? else {
             return Ok(None);
         };
-        let key = MessageKey(row.get(8).map_err(trouble)?);
-        let origin: Origin = from_json(&row.get::<_, String>(9).map_err(trouble)?)?;
+        let key = MessageKey(row.get(8).map_err(store_error)?);
+        let origin: Origin = from_json(&row.get::<_, String>(9).map_err(store_error)?)?;
         Ok(Some(MessageRecord {
             row: read_queue_row(row)?,
             origin,
             settled_at: row
                 .get::<_, Option<i64>>(10)
-                .map_err(trouble)?
+                .map_err(store_error)?
                 .map(Timestamp),
             dispatches: self.dispatch_records(key)?,
             events: self.events(key)?,
@@ -98,17 +98,17 @@ impl SqliteStore {
                 "SELECT key, state, due_at, attempts, possibly_duplicate, plan
                  FROM dispatch WHERE key >= ?1 AND key < ?2 ORDER BY key",
             )
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         let mut rows = statement
             .query(params![key.part(0), key.parts_end()])
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         let mut parts = Vec::new();
-        while let Some(row) = rows.next().map_err(trouble)? {
-            let plan: String = row.get(5).map_err(trouble)?;
+        while let Some(row) = rows.next().map_err(store_error)? {
+            let plan: String = row.get(5).map_err(store_error)?;
             let dispatch: Dispatch = from_json(&plan)?;
             parts.push(DispatchRecord {
-                number: DispatchKey(row.get(0).map_err(trouble)?).number(),
-                state: State::from_code(row.get(1).map_err(trouble)?)
+                number: DispatchKey(row.get(0).map_err(store_error)?).number(),
+                state: State::from_code(row.get(1).map_err(store_error)?)
                     .ok_or_else(|| damaged("unknown dispatch state"))?,
                 recipients: dispatch
                     .recipients
@@ -116,12 +116,12 @@ impl SqliteStore {
                     .map(ToString::to_string)
                     .collect(),
                 byte_exact: shared.is_exact(&dispatch),
-                attempts: row.get(3).map_err(trouble)?,
+                attempts: row.get(3).map_err(store_error)?,
                 due_at: row
                     .get::<_, Option<i64>>(2)
-                    .map_err(trouble)?
+                    .map_err(store_error)?
                     .map(Timestamp),
-                possibly_duplicate: row.get::<_, i64>(4).map_err(trouble)? != 0,
+                possibly_duplicate: row.get::<_, i64>(4).map_err(store_error)? != 0,
             });
         }
         Ok(parts)
@@ -133,7 +133,7 @@ impl SqliteStore {
             .connection
             .prepare_cached("SELECT shared FROM message WHERE key = ?1")
             .and_then(|mut statement| statement.query_row([key.0], |row| row.get(0)))
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         read_shared(text.as_deref())
     }
 
@@ -141,24 +141,25 @@ impl SqliteStore {
         let mut statement = self
             .connection
             .prepare_cached("SELECT record FROM event WHERE key >= ?1 AND key < ?2 ORDER BY key")
-            .map_err(trouble)?;
+            .map_err(store_error)?;
         let rows = statement
             .query_map(params![key.part(0), key.parts_end()], |row| {
                 row.get::<_, String>(0)
             })
-            .map_err(trouble)?;
-        rows.map(|row| from_json(&row.map_err(trouble)?)).collect()
+            .map_err(store_error)?;
+        rows.map(|row| from_json(&row.map_err(store_error)?))
+            .collect()
     }
 }
 
 fn read_queue_row(row: &Row<'_>) -> Result<QueueRow, SpoolError> {
-    let envelope: Envelope = from_json(&row.get::<_, String>(5).map_err(trouble)?)?;
+    let envelope: Envelope = from_json(&row.get::<_, String>(5).map_err(store_error)?)?;
     Ok(QueueRow {
-        id: SpoolId::from_bytes(row.get(0).map_err(trouble)?),
-        received_at: Timestamp(row.get(1).map_err(trouble)?),
-        account: row.get(2).map_err(trouble)?,
-        device: row.get(3).map_err(trouble)?,
-        size: u64::try_from(row.get::<_, i64>(4).map_err(trouble)?).unwrap_or(0),
+        id: SpoolId::from_bytes(row.get(0).map_err(store_error)?),
+        received_at: Timestamp(row.get(1).map_err(store_error)?),
+        account: row.get(2).map_err(store_error)?,
+        device: row.get(3).map_err(store_error)?,
+        size: u64::try_from(row.get::<_, i64>(4).map_err(store_error)?).unwrap_or(0),
         reverse_path: envelope.reverse_path.to_string(),
         recipients: envelope
             .recipients
@@ -166,7 +167,7 @@ fn read_queue_row(row: &Row<'_>) -> Result<QueueRow, SpoolError> {
             .iter()
             .map(ToString::to_string)
             .collect(),
-        unsettled: row.get(6).map_err(trouble)?,
-        dispatch_count: row.get(7).map_err(trouble)?,
+        unsettled: row.get(6).map_err(store_error)?,
+        dispatch_count: row.get(7).map_err(store_error)?,
     })
 }
