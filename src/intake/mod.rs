@@ -6,10 +6,12 @@
 //!
 //! [`Rules`]: crate::rules::Rules
 
+mod context;
 mod reception;
 mod refusals;
 mod submission;
 mod turns;
 
-pub use reception::{Intake, IntakeSettings, Reception};
+pub use context::{Intake, IntakeSettings};
+pub use reception::Reception;
 pub use refusals::RefusalRecord;

@@ -1,17 +1,15 @@
 //! What was refused, kept with the rules that took part, and told to whoever keeps the rules fresh.
 
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::mail::{HeaderSender, Identity, Mailbox, Reply, ReversePath, SessionFacts};
 use crate::policy::{Policy, Refusal};
-use crate::resilience::FixedWindow;
 use crate::rules::{Explanation, Rules};
 
-use super::reception::Intake;
+use super::context::Intake;
 
 /// A refusal as it is stored.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -80,9 +78,6 @@ impl Stage<'_> {
         }
     }
 }
-
-/// Whoever is refused in a loop must not take the disk from the others. The log has them all.
-pub(super) const KEPT: FixedWindow = FixedWindow::new(20, Duration::from_secs(1));
 
 impl Intake {
     /// Writes a refusal down, keeps it with its explanation, and gives the reply.

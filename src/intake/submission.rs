@@ -15,7 +15,8 @@ use crate::rules::{Rules, Submitter};
 use crate::session::Received;
 use crate::spool::{Origin, Submission};
 
-use super::reception::{Incoming, Intake};
+use super::context::Intake;
+use super::reception::Incoming;
 use super::refusals::Stage;
 
 impl Intake {

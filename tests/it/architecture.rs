@@ -1,5 +1,6 @@
 //! The layers hold: imports point down, and pure modules do no I/O.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -95,6 +96,178 @@ fn only_one_file_knows_mail_parser_and_only_the_spool_knows_sqlite() {
             "{name}"
         );
     }
+}
+
+/// Files that import each other in a circle, by module. Shrinks; nothing is added.
+const CIRCLES_LEFT: [&str; 5] = ["cli", "forward", "simulator", "spool", "sync"];
+
+#[test]
+fn files_of_a_module_import_each_other_in_no_circle() {
+    let sources = sources();
+    let graph: BTreeMap<&Path, BTreeSet<PathBuf>> = sources
+        .iter()
+        .filter(|(path, _)| !path.ends_with("mod.rs"))
+        .map(|(path, code)| (path.as_path(), files_used(path, code, &sources)))
+        .collect();
+    let reached = |from: &Path| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from.to_owned()]);
+        while let Some(file) = next.pop() {
+            for used in graph.get(file.as_path()).into_iter().flatten() {
+                if seen.insert(used.clone()) {
+                    next.push(used.clone());
+                }
+            }
+        }
+        seen
+    };
+    let circular: Vec<&Path> = graph
+        .keys()
+        .copied()
+        .filter(|file| reached(file).contains(*file))
+        .collect();
+    let left = |path: &Path| CIRCLES_LEFT.iter().any(|module| path.starts_with(module));
+    let new: Vec<&&Path> = circular.iter().filter(|path| !left(path)).collect();
+    assert!(new.is_empty(), "new circles: {new:?}");
+    for module in CIRCLES_LEFT {
+        let is_there = circular.iter().any(|path| path.starts_with(module));
+        assert!(
+            is_there,
+            "{module} has no circle any more: take it off the list"
+        );
+    }
+}
+
+/// A `mod.rs` is a table of contents.
+const MOD_LINES_MAX: usize = 120;
+
+/// Those that are more. Shrinks; nothing is added.
+const LONG_LEFT: [&str; 7] = [
+    "admin",
+    "cli/api",
+    "session",
+    "session/machine",
+    "simulator",
+    "simulator/desks",
+    "spool/sqlite",
+];
+
+#[test]
+fn mod_files_are_tables_of_contents() {
+    let long: BTreeSet<String> = sources()
+        .iter()
+        .filter(|(path, code)| path.ends_with("mod.rs") && code.lines().count() > MOD_LINES_MAX)
+        .filter_map(|(path, _)| Some(path.parent()?.display().to_string()))
+        .collect();
+    let left: BTreeSet<String> = LONG_LEFT.map(str::to_owned).into();
+    assert_eq!(long, left);
+}
+
+/// Files of the same module that a file imports from; names that a `mod.rs` passes on are those of the file behind it.
+fn files_used(path: &Path, code: &str, sources: &[(PathBuf, String)]) -> BTreeSet<PathBuf> {
+    let place = module_path(path);
+    let mut used = BTreeSet::new();
+    for import in imports(code) {
+        let mut words: Vec<&str> = import.split("::").collect();
+        let mut base = match words.first() {
+            Some(&"crate") => {
+                words.remove(0);
+                Vec::new()
+            }
+            Some(&"super") => {
+                let mut base = place.clone();
+                while words.first() == Some(&"super") {
+                    words.remove(0);
+                    base.pop();
+                }
+                base
+            }
+            _ => continue,
+        };
+        if let Some(file) = resolve(&mut base, &words, sources)
+            && file != path
+            && !file.ends_with("mod.rs")
+            && file.components().next() == path.components().next()
+        {
+            used.insert(file);
+        }
+    }
+    used
+}
+
+fn resolve(
+    base: &mut Vec<String>,
+    words: &[&str],
+    sources: &[(PathBuf, String)],
+) -> Option<PathBuf> {
+    let find = |base: &[String]| {
+        let stem: PathBuf = base.iter().collect();
+        let candidates = [stem.with_extension("rs"), stem.join("mod.rs")];
+        sources.iter().find(|(path, _)| candidates.contains(path))
+    };
+    for word in words {
+        base.push((*word).to_owned());
+        if find(base).is_some() {
+            continue;
+        }
+        base.pop();
+        let (path, code) = find(base)?;
+        // A name of this module's own, or one that it passes on.
+        for passed_on in imports(code) {
+            let names: Vec<&str> = passed_on.split("::").collect();
+            let is_it = names.len() > 1 && names.last() == Some(word);
+            if is_it && !["crate", "super", "std"].contains(&names[0]) {
+                return resolve(base, &names, sources);
+            }
+        }
+        return Some(path.clone());
+    }
+    find(base).map(|(path, _)| path.clone())
+}
+
+/// The paths of all `use` items, one for each name.
+fn imports(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for item in code.split("use ").skip(1) {
+        let item = item.split(';').next().unwrap_or_default();
+        let item: String = item.split_whitespace().collect::<Vec<_>>().join(" ");
+        expand("", &item, &mut found);
+    }
+    found
+}
+
+fn expand(prefix: &str, item: &str, found: &mut Vec<String>) {
+    let item = item.trim();
+    if let Some((path, rest)) = item.split_once('{') {
+        let inside = rest.rsplit_once('}').map_or(rest, |(inside, _)| inside);
+        let (mut depth, mut start) = (0, 0);
+        for (at, letter) in inside.char_indices().chain([(inside.len(), ',')]) {
+            match letter {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    expand(&format!("{prefix}{path}"), &inside[start..at], found);
+                    start = at + 1;
+                }
+                _ => {}
+            }
+        }
+    } else if !item.is_empty() {
+        let name = item.split(" as ").next().unwrap_or(item).trim();
+        found.push(format!("{prefix}{name}"));
+    }
+}
+
+/// `spool/sqlite/disk.rs` is the module spool, sqlite, disk.
+fn module_path(path: &Path) -> Vec<String> {
+    let mut words: Vec<String> = path
+        .with_extension("")
+        .components()
+        .map(|word| word.as_os_str().to_string_lossy().into_owned())
+        .collect();
+    if words.last().is_some_and(|word| word == "mod") {
+        words.pop();
+    }
+    words
 }
 
 /// Every source file below src, relative to it, without comments and tests.
