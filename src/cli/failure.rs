@@ -1,19 +1,16 @@
 //! How a command fails: words, hint, exit code.
 
 use std::error::Error;
-use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::journal::ErrorChain;
 
-use super::terminal::note;
-
 /// A failed command.
 #[derive(Debug)]
 pub(super) struct Failure {
-    words: String,
-    hint: String,
-    code: u8,
+    pub(super) words: String,
+    pub(super) hint: String,
+    pub(super) code: u8,
 }
 
 impl Failure {
@@ -34,15 +31,6 @@ impl Failure {
             hint: hint.into(),
             ..self
         }
-    }
-
-    /// Says it on standard error.
-    pub(super) fn report(&self) -> ExitCode {
-        note(&format!("error: {}\n", self.words));
-        if !self.hint.is_empty() {
-            note(&format!("hint: {}\n", self.hint));
-        }
-        ExitCode::from(self.code)
     }
 }
 

@@ -11,6 +11,7 @@
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
+use std::process::ExitCode;
 
 use serde::Serialize;
 
@@ -34,6 +35,15 @@ pub(super) fn note(text: &str) {
 pub(super) fn bar_line(text: &str) {
     eprint!("\r{text}");
     drop(std::io::stderr().flush());
+}
+
+/// Tells of a failure on standard error; returns the exit code of it.
+pub(super) fn report(failure: &Failure) -> ExitCode {
+    note(&format!("error: {}\n", failure.words));
+    if !failure.hint.is_empty() {
+        note(&format!("hint: {}\n", failure.hint));
+    }
+    ExitCode::from(failure.code)
 }
 
 /// Octets as they are: a mail, a script. Whoever reads may have left, as `head` does; anything else that goes wrong is

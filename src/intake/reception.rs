@@ -330,7 +330,7 @@ impl Reception {
         };
         transaction.incoming = Some(Incoming {
             head: HeadCollector::new(self.intake.settings.head_octets_max),
-            draft: self.intake.spool.draft(),
+            draft: Draft::begin(&self.intake.spool),
             octets: 0,
             trouble: None,
         });

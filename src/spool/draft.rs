@@ -20,10 +20,11 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub(super) fn new(spool: Spool, key: MessageKey) -> Self {
+    /// An empty draft.
+    pub fn begin(spool: &Spool) -> Self {
         Self {
-            spool,
-            key,
+            spool: spool.clone(),
+            key: spool.next_key(),
             buffer: BytesMut::new(),
             chunks: 0,
             octets: 0,

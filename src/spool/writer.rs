@@ -18,7 +18,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::{Clock, Timestamp};
 use crate::mail::{Diagnostic, DispatchId, SpoolId};
 
-use super::draft::Draft;
 use super::fair_share::FairScheduler;
 use super::record::{
     Attempt, DispatchKey, Finding, Leased, MessageKey, MessageRecord, OperatorAction, QueueRow,
@@ -177,10 +176,9 @@ impl Spool {
         })
     }
 
-    /// An empty draft.
-    pub fn draft(&self) -> Draft {
-        let key = self.next_key.fetch_add(1, Ordering::Relaxed);
-        Draft::new(self.clone(), MessageKey(key))
+    /// The key of a message to come.
+    pub(super) fn next_key(&self) -> MessageKey {
+        MessageKey(self.next_key.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Takes due dispatches out of the queue for one lease time; where there are none, also says when the

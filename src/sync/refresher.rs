@@ -19,7 +19,6 @@ use super::fetch::{FetchError, Fetched, Fetcher, path_of};
 use super::handle::{Command, SyncHandle};
 use super::held::{Held, NOT_ASKED, Shared, Trouble, lock};
 use super::publisher::Publisher;
-use super::revalidate::SUPPRESSION_LOOKUPS;
 use super::snapshot::{self, Header};
 use super::status::{SectionDiff, diff};
 use super::values::SectionValue;
@@ -739,6 +738,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(15 * 60);
 /// The vendor shuts callers out for at least a minute (provider-api 4).
 const THROTTLE_PAUSE: Duration = Duration::from_secs(60);
 const NOT_PERMITTED_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Questions about single addresses: whoever makes up recipients must not make us shut out.
+const SUPPRESSION_LOOKUPS: FixedWindow = FixedWindow::new(20, Duration::from_secs(60));
 
 #[cfg(test)]
 mod tests {

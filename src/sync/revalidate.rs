@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::mail::Mailbox;
 use crate::policy::Revalidation;
-use crate::resilience::FixedWindow;
 use crate::rules::{SectionName, Suppressions};
 
 use super::held::{Held, lock};
@@ -25,7 +24,7 @@ impl Synchroniser {
             self.settle_suppression(&wanted.subject).await;
             return;
         }
-        let pause = DOUBT_PAUSE.min(self.settings.interval);
+        let pause = REVALIDATION_PAUSE.min(self.settings.interval);
         let looked_at = lock(&self.held)
             .get(&wanted.section)
             .and_then(|held| held.looked_at);
@@ -101,6 +100,4 @@ impl Synchroniser {
 }
 
 /// A refusal has its section looked at again, but not more often than this.
-const DOUBT_PAUSE: Duration = Duration::from_secs(5);
-/// Questions about single addresses: whoever makes up recipients must not make us shut out.
-pub(super) const SUPPRESSION_LOOKUPS: FixedWindow = FixedWindow::new(20, Duration::from_secs(60));
+const REVALIDATION_PAUSE: Duration = Duration::from_secs(5);

@@ -9,8 +9,8 @@ use smtp2go_gateway::mail::{
     Diagnostic, Dispatch, Edit, Envelope, Mailbox, Recipients, ReversePath, Shared, SpoolId,
 };
 use smtp2go_gateway::spool::{
-    Content, Finding, LeaseRequest, Leased, MemoryStore, OperatorAction, Origin, RulesPart, Spool,
-    SpoolError, SpoolSettings, SqliteStore, State, Store, Submission, Transition, Work,
+    Content, Draft, Finding, LeaseRequest, Leased, MemoryStore, OperatorAction, Origin, RulesPart,
+    Spool, SpoolError, SpoolSettings, SqliteStore, State, Store, Submission, Transition, Work,
 };
 
 const SETTINGS: SpoolSettings = SpoolSettings {
@@ -120,7 +120,7 @@ pub(crate) fn submission(account: &str, recipients: &[&str]) -> Submission {
 
 pub(crate) async fn store(spool: &Spool, submission: Submission, body: &[u8]) -> SpoolId {
     let id = submission.id;
-    let mut draft = spool.draft();
+    let mut draft = Draft::begin(spool);
     for piece in body.chunks(10_000) {
         draft.write(Bytes::copy_from_slice(piece)).await.unwrap();
     }
@@ -218,7 +218,7 @@ async fn a_long_body_comes_back_in_chunks(spool: Spool) {
 }
 
 async fn a_dropped_draft_leaves_nothing(spool: Spool) {
-    let mut draft = spool.draft();
+    let mut draft = Draft::begin(&spool);
     draft.write(Bytes::from(vec![b'x'; 300_000])).await.unwrap();
     drop(draft);
     spool.probe().await.unwrap();
@@ -721,7 +721,7 @@ async fn a_restart_finds_everything_and_turns_attempts_into_doubts() {
     let waiting = store(&before, submission("default", &to), b"y").await;
     // Leased, but nothing sent: as if it had never been leased.
     assert_eq!(lease(&before, 1).await.len(), 1);
-    let mut draft = before.draft();
+    let mut draft = Draft::begin(&before);
     draft.write(Bytes::from(vec![b'z'; 200_000])).await.unwrap();
 
     // What a crash leaves: the files as they are, nobody to clean up.
