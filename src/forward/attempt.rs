@@ -65,6 +65,18 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         mut account,
         partly,
     } = classify(&answer, octets);
+    match (&answer, account) {
+        (Ok(_), AccountSignal::Ok) if matches!(outcome, Outcome::Accepted { .. }) => {
+            shared.own_refusals().taken();
+        }
+        // A reply that came in a 200 may quote the mail.
+        (Ok(_), AccountSignal::Quota | AccountSignal::Throttle(_))
+            if shared.own_refusals().is_own(attempt.id) =>
+        {
+            account = AccountSignal::Ok;
+        }
+        _ => {}
+    }
     // Something in between may have said no after the provider said yes.
     let unsure = match &answer {
         Err(ApiError::Refused(refusal)) => refusal.body_left && !refusal.is_worded(),

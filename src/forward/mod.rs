@@ -20,6 +20,7 @@ mod activity_match;
 mod attempt;
 mod classify;
 mod confirm;
+mod own_refusals;
 mod payload;
 mod probe;
 mod trying;
@@ -27,6 +28,7 @@ mod workers;
 
 pub use activity_match::{Evidence, Sought, find_mail};
 pub use classify::{Classified, classify};
+pub use own_refusals::OwnRefusals;
 pub use payload::{payload_octets, upload};
 pub use trying::TryingClock;
 pub use workers::{ForwardSettings, Forwarder, KeyHandle, Unknown};

@@ -22,6 +22,7 @@ use crate::spool::{LeaseRequest, Leased, Spool, Work};
 
 use super::attempt::{Attempted, attempt};
 use super::confirm::confirm_in_doubt;
+use super::own_refusals::OwnRefusals;
 use super::probe::{Probed, probe};
 use super::trying::TryingClock;
 
@@ -69,6 +70,7 @@ pub(super) struct Shared {
     pub(super) woken: Arc<Notify>,
     breaker: Arc<Mutex<Breaker>>,
     trying: Arc<Mutex<TryingClock>>,
+    own_refusals: Arc<Mutex<OwnRefusals>>,
     window: Arc<Mutex<ConcurrencyLimit>>,
     /// Where the limits of users stand.
     rules: watch::Receiver<Arc<Rules>>,
@@ -86,6 +88,12 @@ impl Shared {
         let mut trying = self.trying.lock().unwrap_or_else(PoisonError::into_inner);
         trying.observe(free, self.clock.now());
         trying
+    }
+
+    pub(super) fn own_refusals(&self) -> MutexGuard<'_, OwnRefusals> {
+        self.own_refusals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn window(&self) -> MutexGuard<'_, ConcurrencyLimit> {
@@ -158,6 +166,7 @@ impl Forwarder {
                 in_doubt_added: Arc::new(Notify::new()),
                 woken: Arc::new(Notify::new()),
                 breaker: Arc::new(Mutex::new(breaker)),
+                own_refusals: Arc::default(),
                 trying: Arc::new(Mutex::new(TryingClock::new(new_run(), wait_max))),
                 window: Arc::new(Mutex::new(window)),
                 rules,

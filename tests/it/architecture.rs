@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// Modules and files without I/O.
-const PURE: [&str; 11] = [
+const PURE: [&str; 12] = [
     "mail",
     "rules",
     "session",
@@ -24,6 +24,7 @@ const PURE: [&str; 11] = [
     "message",
     "forward/classify",
     "forward/activity_match",
+    "forward/own_refusals",
     "resilience",
     "sync/reading",
     "sync/shrink",
