@@ -117,7 +117,8 @@ impl StartError {
             }
             Self::Spool { source, .. } => match source {
                 SpoolError::Foreign | SpoolError::Damaged(_) => {
-                    "the files were left as they are: copy them first, then move spool.db, spool.db-wal, spool.db-journal and spool.db-open \
+                    "the files were left as they are: copy them first, then move spool.db, spool.db-wal, \
+                     spool.db-journal and spool.db-open \
                      away together to start with an empty spool, or restore a backup"
                 }
                 SpoolError::Unreadable(_) | SpoolError::Corrupt(_) => {

@@ -112,14 +112,10 @@ pub(super) async fn attempt(shared: &Shared, leased: Leased) -> Option<Attempted
         transition,
         Transition::Waiting(..) | Transition::InDoubt(..)
     );
-    let transition_settles = matches!(
-        transition,
-        Transition::Accepted { .. } | Transition::Bounced(_)
-    );
     let settlement = Settlement {
         transition,
         trying: blamed.then_some(tried),
-        unsure: unsure && !transition_settles,
+        unsure,
         partly,
     };
     settle(shared, attempt, settlement).await;
@@ -163,13 +159,8 @@ async fn put_back(shared: &Shared, attempt: Attempt, error: &ApiError) {
         .settings
         .backoff
         .jittered(attempt.number, shared.random());
-    let settlement = Settlement {
-        transition: Transition::Waiting(wait.max(UNREADABLE_WAIT), why),
-        trying: None,
-        unsure: false,
-        partly: false,
-    };
-    settle(shared, attempt, settlement).await;
+    let transition = Transition::Waiting(wait.max(UNREADABLE_WAIT), why);
+    settle(shared, attempt, transition.into()).await;
 }
 
 /// Leaves the dispatch to the operator.

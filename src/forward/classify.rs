@@ -2,14 +2,14 @@
 //!
 //! | what came back | outcome | account |
 //! | --- | --- | --- |
-//! | 200, nothing failed, `succeeded ≥ 1` or an `email_id` | accepted | fine |
-//! | 200 with `failed ≥ 1` and `succeeded ≥ 1` or an `email_id` | unknown, and each recipient is asked for | fine |
-//! | 200 with `failed ≥ 1`, the reply inside is 5xx | bounced | fine |
-//! | the same with 4xx, without a code, or with one that is no refusal or about a command | deferred | fine |
-//! | 200 that is neither | unknown | trouble |
-//! | disposition defer / bounce / unknown | deferred / bounced / unknown | trouble / fine / trouble |
+//! | 200, nothing failed, `succeeded ≥ 1` or an `email_id` | accepted | ok |
+//! | 200 with `failed ≥ 1` and `succeeded ≥ 1` or an `email_id` | unknown, and each recipient is asked for | ok |
+//! | 200 with `failed ≥ 1`, the reply inside is 5xx | bounced | ok |
+//! | the same with 4xx, without a code, or with one that is no refusal or about a command | deferred | ok |
+//! | 200 that is neither | unknown | unavailable |
+//! | disposition defer / bounce / unknown | deferred / bounced / unknown | unavailable / ok / unavailable |
 //! | disposition halt / quota / throttle | deferred | halted / paused / paused |
-//! | disposition suspect | deferred | halted where a probe fails, else trouble |
+//! | disposition suspect | deferred | halted where a probe fails, else unavailable |
 //!
 //! Statuses and error bodies become dispositions in [`crate::provider::ApiError::disposition`].
 

@@ -66,7 +66,7 @@ pub(super) struct Shared {
     pub(super) settings: ForwardSettings,
     /// Notified when a dispatch becomes in doubt.
     pub(super) in_doubt_added: Arc<Notify>,
-    /// Rung when the key has changed, or a doubt has become mail again.
+    /// Notified when the key has changed, or mail in doubt is due like any other.
     pub(super) woken: Arc<Notify>,
     breaker: Arc<Mutex<Breaker>>,
     trying: Arc<Mutex<TryingClock>>,

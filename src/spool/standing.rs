@@ -122,7 +122,8 @@ impl Standing {
             // The doubt was about this attempt, and here is its answer.
             self.doubt_since = None;
         }
-        self.possibly_duplicate |= settlement.unsure;
+        let settles = settlement.transition.state().is_settled();
+        self.possibly_duplicate |= settlement.unsure && !settles;
         self.trying = settlement.trying.unwrap_or(self.trying);
         let transition = &settlement.transition;
         self.partly = settlement.partly || (self.partly && self.doubt_since.is_some());

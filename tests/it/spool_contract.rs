@@ -10,7 +10,8 @@ use smtp2go_gateway::mail::{
 };
 use smtp2go_gateway::spool::{
     Content, Draft, Finding, LeaseRequest, Leased, MemoryStore, OperatorAction, Origin, RulesPart,
-    Spool, SpoolError, SpoolSettings, SqliteStore, State, Store, Submission, Transition, Work,
+    Settlement, Spool, SpoolError, SpoolSettings, SqliteStore, State, Store, Submission,
+    Transition, Work,
 };
 
 const SETTINGS: SpoolSettings = SpoolSettings {
@@ -60,6 +61,7 @@ contract! {
     an_older_copy_of_a_lease_can_not_be_attempted
     a_late_answer_settles_the_doubt_about_its_attempt
     a_doubt_stays_one_when_its_repeat_is_deferred
+    a_refusal_that_may_be_somebody_elses_marks_the_repeat_whatever_it_waits_for
     what_is_on_its_way_is_held_when_its_attempt_ends
     what_dispatches_have_in_common_is_stored_once_and_counted
     a_held_dispatch_is_never_due
@@ -377,6 +379,28 @@ async fn a_late_answer_settles_the_doubt_about_its_attempt(spool: Spool) {
         spool.settle(first, accepted()).await,
         Err(SpoolError::Stale)
     ));
+}
+
+async fn a_refusal_that_may_be_somebody_elses_marks_the_repeat_whatever_it_waits_for(spool: Spool) {
+    for (transition, marked) in [
+        (Transition::Paused(why()), true),
+        (Transition::Waiting(Duration::ZERO, why()), true),
+        (Transition::Bounced(why()), false),
+    ] {
+        let id = store(&spool, submission("default", &["b@site.test"]), b"x").await;
+        let leased = lease(&spool, 9).await;
+        let leased = leased
+            .iter()
+            .find(|leased| leased.id.spool_id == id)
+            .unwrap();
+        let attempt = leased.attempt(Clock.wall());
+        spool.begin_attempt(attempt).await.unwrap();
+        let mut settlement = Settlement::from(transition);
+        settlement.unsure = true;
+        spool.settle(attempt, settlement).await.unwrap();
+        let record = spool.show(id).await.unwrap().unwrap();
+        assert_eq!(record.dispatches[0].possibly_duplicate, marked);
+    }
 }
 
 async fn a_doubt_stays_one_when_its_repeat_is_deferred(spool: Spool) {
